@@ -1,0 +1,303 @@
+"""The embedded runtime: the real tritonserver as a child process on loopback, CPU only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab_utils import paths
+from lab_utils.keeper.identity import boot_id
+from lab_utils.server import diagnosis, options, ports, probe, records, spawn
+from lab_utils.server.base import Endpoints, Lifetime, ServerError
+from lab_utils.server.install import backend_directory, installation, missing_libraries
+
+EXIT_TIMEOUT = 5
+"""Seconds that Triton waits for requests and connections when it is told to end."""
+_PORT_ATTEMPTS = 3
+
+
+class EmbeddedServer:
+    """One tritonserver process of ours. See `lab_utils.server.base.Server` for the protocol."""
+
+    runtime = "embedded"
+
+    def __init__(
+        self,
+        repository: Path | str,
+        *,
+        name: str,
+        options: Sequence[str] = (),
+        lifetime: Lifetime = Lifetime.SESSION,
+        wait_for: Sequence[str] = (),
+        timeout: float = 60.0,
+    ) -> None:
+        self.name = records.check_name(name)
+        self.repository: Path | None = Path(repository).resolve()
+        self.options = tuple(options)
+        self.lifetime = Lifetime(lifetime)
+        self.wait_for = tuple(wait_for)
+        self.timeout = timeout
+        self._record: records.Record | None = None
+
+    @classmethod
+    def attach(cls, record: records.Record) -> EmbeddedServer:
+        """The server that a record describes."""
+        server = cls(record.repository, name=record.name, options=record.options, lifetime=record.lifetime)
+        server._record = record
+        return server
+
+    @property
+    def record(self) -> records.Record:
+        """The record. Raises `ServerError` before `start`."""
+        if self._record is None:
+            raise ServerError(f"The server `{self.name}` has not been started.", fix="Call its start().")
+        return self._record
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The three addresses on loopback."""
+        return self.record.endpoints
+
+    @property
+    def log_path(self) -> Path:
+        """The file with everything that the server printed."""
+        return self.record.log
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of tritonserver."""
+        return self.record.server.pid if self.record.server else None
+
+    def alive(self) -> bool:
+        """True while this very tritonserver process runs."""
+        return self._record is not None and self._record.alive()
+
+    def logs(self, tail: int | None = None) -> str:
+        """The log, whole or its last `tail` lines."""
+        lines = self.log_path.read_text(errors="replace").splitlines() if self.log_path.exists() else []
+        return "\n".join(lines[-tail:] if tail else lines)
+
+    def start(self) -> EmbeddedServer:
+        """Start the server, or attach to the running one of the same name, repository and options.
+
+        Raises:
+            ServerError: With the decisive lines of the log, their cause and the mend.
+        """
+        repository = self.repository
+        if repository is None or not repository.is_dir():
+            raise ServerError(
+                f"The model repository {repository} is not a folder.",
+                why="tritonserver needs a folder that holds one folder per model.",
+                fix="Check the path. `triton-lab models build` makes the example repository.",
+            )
+        given = options.check_options(self.options)
+        with records.lock(self.name):
+            old = records.read(self.name)
+            if old and self._can_reuse(old, given):
+                self._record = old
+            else:
+                if old:
+                    _stop_record(old)
+                self._start_fresh(repository, given)
+        for model in self.wait_for:
+            self.wait_ready(model, self.timeout)
+        return self
+
+    def _can_reuse(self, old: records.Record, given: list[str]) -> bool:
+        same = (
+            old.repository == self.repository and list(old.options) == given and old.lifetime == self.lifetime
+        )
+        # A kernel-lifetime server belongs to the process that started it.
+        mine = old.lifetime is Lifetime.SESSION or old.extra.get("parent") == os.getpid()
+        return same and mine and old.runtime == self.runtime and old.alive() and probe.live(old.endpoints)
+
+    def _start_fresh(self, repository: Path, given: list[str]) -> None:
+        wanted = [v for kind in ("http", "grpc", "metrics") for v in options.values(given, f"{kind}-port")]
+        for port in wanted:
+            if port.isdigit() and ports.listening(int(port)):
+                raise ServerError(
+                    f"Port {port} is taken.",
+                    why=f"{ports.holder(int(port))} listens on it, and two programs cannot share a port.",
+                    fix="Leave the port option out (a free port is then chosen), choose another one, or end "
+                    "that program.",
+                )
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            record = self._launch(repository, given)
+            try:
+                self._record = self._wait_live(record)
+                return
+            except ServerError:
+                taken = diagnosis.ports_taken(record.log.read_text(errors="replace"))
+                _stop_record(records.read(self.name) or record)
+                self._record = None
+                if wanted or not taken or attempt == _PORT_ATTEMPTS:
+                    raise
+
+    def _launch(self, repository: Path, given: list[str]) -> records.Record:
+        """Start the keeper, which starts the server; returns the record it will complete."""
+        place = installation()
+        server_id = uuid.uuid4().hex[:12]
+        free = ports.free_ports(3)
+        log = paths.state_home() / "logs" / f"{self.name}-{server_id}.log"
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _drop_old_logs(log.parent, self.name)
+        ours = {
+            "model-repository": str(repository),
+            "backend-directory": str(backend_directory()),
+            "cache-directory": str(place.caches),
+            "exit-on-error": "false",
+            "exit-timeout-secs": str(EXIT_TIMEOUT),
+        }
+        for port, kind in zip(free, ("http", "grpc", "metrics"), strict=True):
+            ours |= {f"{kind}-address": ports.LOOPBACK, f"{kind}-port": str(port)}
+        # What the student gives wins over what we would give.
+        defaults = {k: v for k, v in ours.items() if not options.values(given, k)}
+        argv = [str(place.binary), *(f"--{k}={v}" for k, v in defaults.items()), *given]
+        argv.append(f"--backend-config=python,shm-region-prefix-name=tl{server_id}")
+        record = records.Record(
+            id=server_id,
+            name=self.name,
+            runtime=self.runtime,
+            repository=repository,
+            options=tuple(given),
+            endpoints=_endpoints({**ours, **{options.option_name(o): o.split("=", 1)[-1] for o in given}}),
+            lifetime=self.lifetime,
+            log=log,
+            created=time.time(),
+            extra={"parent": os.getpid(), "argv": argv},
+        )
+        spawn.spawn_keeper(record, argv, exit_timeout=EXIT_TIMEOUT)
+        return record
+
+    def _wait_live(self, record: records.Record) -> records.Record:
+        """Wait until the server answers. It does so after the first load of its models."""
+        end = time.monotonic() + self.timeout
+        while time.monotonic() < end:
+            current = records.read(self.name)
+            keeper_gone = spawn.keeper_gone(record.id)
+            if current and current.id == record.id:
+                if current.ended or (keeper_gone and current.server):
+                    raise self._start_error(record, f"The server `{self.name}` ended while it was starting.")
+                if current.server and self._answers(current):
+                    return current
+            if keeper_gone:
+                raise self._start_error(record, f"The keeper of the server `{self.name}` could not start it.")
+            time.sleep(0.02)
+        raise self._start_error(
+            record, f"The server `{self.name}` did not answer within {self.timeout:.0f} seconds."
+        )
+
+    def _answers(self, record: records.Record) -> bool:
+        """True when every service of the server that is switched on accepts requests."""
+
+        def off(service: str) -> bool:
+            return options.values(self.options, f"allow-{service}")[-1:] in (["false"], ["0"])
+
+        # 403: health is restricted by an option. The server answers, and that is the question here.
+        if not off("http") and probe.status(record.endpoints, "/v2/health/live", 1.0) not in (200, 403):
+            return False
+        for service, address in (("grpc", record.endpoints.grpc), ("metrics", record.endpoints.metrics)):
+            if not off(service) and not ports.listening(int(address.rsplit(":", 1)[1])):
+                return False
+        if diagnosis.ports_taken(record.log.read_text(errors="replace")):
+            raise self._start_error(record, f"The server `{self.name}` could not open all its ports.")
+        return True
+
+    def _start_error(self, record: records.Record, what: str) -> ServerError:
+        log = record.log.read_text(errors="replace")
+        finding = diagnosis.first_cause(log)
+        missing = missing_libraries()
+        if missing:
+            finding = diagnosis.missing_library(missing)
+        return ServerError(
+            what,
+            why=finding.cause if finding else "The log does not name a cause that this course knows.",
+            fix=finding.fix
+            if finding
+            else "Read the lines below; the first line that starts with E is decisive.",
+            details=diagnosis.excerpt(log, record.log),
+        )
+
+    def wait_ready(self, model: str | None = None, timeout: float = 30.0) -> None:
+        """Wait until the server is live or, with a name, until that model is ready.
+
+        Raises:
+            ServerError: The server ended, the model failed to load (with the decisive line), or time is up.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            if not self.alive():
+                raise ended_error(self.record)
+            if model is None and probe.live(self.endpoints):
+                return
+            if model is not None:
+                if probe.model_ready(self.endpoints, model):
+                    return
+                failure = diagnosis.load_failure(self.endpoints, model, self.logs())
+                if failure:
+                    raise failure
+            if time.monotonic() > end:
+                target = f"The model `{model}`" if model else f"The server `{self.name}`"
+                raise ServerError(
+                    f"{target} was not ready within {timeout:.0f} seconds.",
+                    why="It is still loading, or it hangs.",
+                    fix=f"Read the log: `triton-lab logs {self.name}`.",
+                    details=diagnosis.excerpt(self.logs(), self.log_path),
+                )
+            time.sleep(0.05)
+
+    def stop(self, timeout: float = 15.0) -> None:
+        """Drain, then kill. No process, stub or shared-memory region stays behind."""
+        if self._record is None:
+            return
+        with records.lock(self.name):
+            current = records.read(self.name)
+            _stop_record(current if current and current.id == self._record.id else self._record, timeout)
+
+
+def _endpoints(settings: dict[str, str]) -> Endpoints:
+    """The addresses to talk to. A server bound to 0.0.0.0 is reached over loopback."""
+
+    def address(kind: str) -> str:
+        host = settings[f"{kind}-address"]
+        return f"{ports.LOOPBACK if host == '0.0.0.0' else host}:{settings[f'{kind}-port']}"
+
+    return Endpoints(address("http"), address("grpc"), address("metrics"))
+
+
+def _stop_record(record: records.Record, timeout: float = 15.0) -> None:
+    """End the server of a record, by its keeper or, if that is gone, directly; then clean up."""
+    same_boot = record.boot_id in ("", boot_id())
+    if same_boot and record.keeper and record.keeper.send(signal.SIGTERM):
+        end = time.monotonic() + timeout
+        while record.keeper.alive() and time.monotonic() < end:
+            time.sleep(0.02)
+    if same_boot:
+        records.clean(record)
+    spawn.collect_keepers()
+    records.forget(record)
+
+
+def _drop_old_logs(folder: Path, name: str, keep: int = 5) -> None:
+    """Keep the last few logs of a server name; the rest only fill the disk."""
+    old = sorted(folder.glob(f"{name}-????????????.log"), key=lambda p: p.stat().st_mtime)
+    for path in old[: -keep or None]:
+        path.unlink(missing_ok=True)
+
+
+def ended_error(record: records.Record) -> ServerError:
+    """The error for a server that is not there any more: that it ended, how, why and what to do."""
+    log = record.log.read_text(errors="replace") if record.log.exists() else ""
+    current = records.read(record.name)
+    ended = current.ended if current and current.id == record.id else None
+    finding = diagnosis.after_death(log, ended.signal if ended else None)
+    return ServerError(
+        f"The server `{record.name}` is not running any more: {ended or 'it was stopped'}.",
+        why=finding.cause if finding else "",
+        fix="Start it again: `lab.start()` in a notebook, or `triton-lab start`.",
+        details=diagnosis.excerpt(log, record.log),
+    )

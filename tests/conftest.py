@@ -1,0 +1,59 @@
+"""What every test gets: folders of its own, kernel-lifetime servers, and a check that nothing stays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab_utils import server as triton
+from lab_utils.keeper.identity import MARKER
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """State, cache and work folders of this test run alone; nothing of the user's is touched.
+
+    At the end no server of ours may run and no shared-memory region of ours may be left.
+    """
+    root = tmp_path_factory.mktemp("triton-lab")
+    patch = pytest.MonkeyPatch()
+    for name in ("HOME", "CACHE", "WORK"):
+        patch.setenv(f"TRITON_LAB_{name}", str(root / name.lower()))
+        (root / name.lower()).mkdir()
+    patch.setenv("TRITON_LAB_LIFETIME", "kernel")
+    for name in ("RUNTIME", "URL", "GRPC_URL", "METRICS_URL", "IMAGE", "STRICT", "IDLE_HOURS"):
+        patch.delenv(f"TRITON_LAB_{name}", raising=False)
+    regions_before = set(Path("/dev/shm").iterdir())
+    yield root
+    running = [s.name for s in triton.running()]
+    triton.stop_all()
+    mine = _processes_of(root)
+    new_regions = {p for p in set(Path("/dev/shm").iterdir()) - regions_before if p.name.startswith("tl")}
+    patch.undo()
+    assert not running, f"tests left servers running: {running}"
+    assert not mine, f"tests left processes behind: {mine}"
+    # Other test runs on this machine have regions of their own: only those of our servers count.
+    ours = [p.name for p in new_regions if any(p.name.startswith(f"tl{i}") for i in _ids(root))]
+    assert not ours, f"tests left shared memory behind: {ours}"
+
+
+def _ids(root: Path) -> set[str]:
+    """The ids of all servers that this run started: they stand in the names of their logs."""
+    return {p.stem.rsplit("-", 1)[1] for p in (root / "home" / "logs").glob("*.log")}
+
+
+def _processes_of(root: Path) -> list[str]:
+    """Running processes that carry the marker of a server of this run."""
+    wanted = {f"{MARKER}={i}".encode() for i in _ids(root)}
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if wanted & set((entry / "environ").read_bytes().split(b"\0")):
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+    return found
