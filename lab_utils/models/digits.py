@@ -93,10 +93,10 @@ def draw_digits(images: Images, captions: Sequence[object] | None = None) -> Fig
     Returns:
         The figure, as wide as the row; a notebook shows it when it is the cell's last value.
     """
-    from matplotlib.figure import Figure  # not pyplot: no global state, drawn once in a notebook
+    from lab_utils.models.picture import Picture  # matplotlib is imported when a picture is wanted
 
     count = len(images)
-    figure = Figure(figsize=(1.1 * max(count, 1), 1.4), layout="constrained")
+    figure = Picture(figsize=(1.1 * max(count, 1), 1.4), layout="constrained")
     for position, axes in enumerate(np.atleast_1d(figure.subplots(1, count)) if count else []):
         axes.imshow(images[position].reshape(SIZE, SIZE), cmap="gray_r", vmin=0, vmax=1)
         axes.set_axis_off()

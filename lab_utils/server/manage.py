@@ -88,7 +88,7 @@ def find(name: str) -> Server | None:
 def _containers() -> list[Server]:
     """Our own running containers; none when there is no engine to ask."""
     try:
-        from lab_utils.server.docker import list_ours
+        from lab_utils.server.docker_ours import list_ours
     except ImportError:
         return []
     return list_ours()

@@ -18,7 +18,7 @@ _STUB = "triton_python_backend_stub"
 
 
 def stub_models(server_pid: int) -> list[tuple[int, Path]]:
-    """The running stubs of a server: process id and the model file of each."""
+    """The running stubs of a server (ended and stopped ones do not count): process id and model file."""
     found = []
     try:
         children = psutil.Process(server_pid).children(recursive=True)
@@ -27,7 +27,7 @@ def stub_models(server_pid: int) -> list[tuple[int, Path]]:
     for child in children:
         try:
             command = child.cmdline()
-            dead = child.status() == psutil.STATUS_ZOMBIE
+            dead = child.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
         except psutil.Error:
             continue
         if not dead and len(command) > 1 and Path(command[0]).name == _STUB:
@@ -55,7 +55,8 @@ def stub_faults(server: Server) -> list[str]:
             if running < wanted:
                 faults.append(
                     f"model `{entry['name']}` (version {entry['version']}): {wanted - running} of {wanted} "
-                    "Python processes (stubs) are gone; Triton still says READY and never starts them again"
+                    "Python processes (stubs) are gone or stopped; Triton still says READY and never starts "
+                    "them again"
                 )
     except httpx.HTTPError:
         return []

@@ -1,0 +1,39 @@
+"""Commands that look at the machine: doctor and demo."""
+
+from __future__ import annotations
+
+import typer
+from rich.text import Text
+
+from lab_utils.cli import output
+from lab_utils.cli.servers import JsonFlag
+
+
+def doctor(json: JsonFlag = False) -> None:
+    """Look for everything the labs need, and say how to mend what is missing. Exit code 1 on any FAIL."""
+    from lab_utils.doctor import Status, run_doctor
+
+    findings = run_doctor()
+    if json:
+        output.print_json([finding.as_dict() for finding in findings])
+    else:
+        rows: list[list[str | Text]] = []
+        for finding in findings:
+            text = finding.detail + (f"\nNext: {finding.fix}" if finding.fix else "")
+            rows.append([output.status_text(finding.status), finding.check, text])
+        output.show_table(["", "check", "found"], rows)
+        counts = {s: sum(f.status is s for f in findings) for s in Status}
+        output.say(
+            f"{counts[Status.PASS]} PASS, {counts[Status.WARN]} WARN (the labs work, some parts may not), "
+            f"{counts[Status.FAIL]} FAIL (mend these first)"
+        )
+    if any(finding.status is Status.FAIL for finding in findings):
+        raise typer.Exit(1)
+
+
+def demo() -> None:
+    """Start a Triton, classify ten real digits over HTTP and gRPC, read the metrics, stop it."""
+    from lab_utils.demo import run_demo
+
+    if not run_demo():
+        raise typer.Exit(1)

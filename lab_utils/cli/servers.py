@@ -1,0 +1,185 @@
+"""Commands for servers: start, status, logs, stop. They touch only servers that the labs started."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lab_utils.cli import output
+from lab_utils.errors import LabError
+
+if TYPE_CHECKING:
+    from lab_utils.server.base import Server
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
+
+
+def describe(server: Server) -> dict[str, Any]:
+    """A server as JSON values: name, runtime, pid, the three addresses as host:port, and its log."""
+    log = getattr(server, "log_path", None)
+    return {
+        "name": server.name,
+        "runtime": server.runtime,
+        "pid": server.pid,
+        **server.endpoints.as_dict(),
+        "log": str(log) if log else None,
+    }
+
+
+def start(
+    repository: Annotated[
+        Path | None, typer.Option(help="Model repository. Default: the project's model_repository/.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the server. Default: the name of the repository's folder.")
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="embedded, docker or remote.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of tritonserver, e.g. --option=--log-verbose=1. Repeatable."),
+    ] = None,
+    wait: Annotated[
+        list[str] | None, typer.Option(help="Wait until this model is ready. Repeatable.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the server and each model.")] = 60.0,
+    json: JsonFlag = False,
+) -> None:
+    """Start a Triton on a model repository, or find the one that already serves it."""
+    from lab_utils import paths
+    from lab_utils import server as triton
+
+    if repository is None:
+        from lab_utils.models.build import build_models
+
+        build_models()
+        repository = paths.project_root() / "model_repository"
+    # A server of the command line must outlive the command, whatever the environment says.
+    server = triton.start(
+        repository,
+        name=name,
+        runtime=runtime,
+        options=option or [],
+        lifetime=triton.Lifetime.SESSION,
+        wait_for=wait or [],
+        timeout=timeout,
+    )
+    if json:
+        output.print_json(describe(server))
+        return
+    facts = describe(server)
+    output.say(f"{server.name} runs ({server.runtime}, process {server.pid}).")
+    for key in ("http", "grpc", "metrics", "log"):
+        output.say(f"  {key:<8} {facts[key] or '-'}")
+    output.say(f"Try:  curl -i {server.endpoints.http_url}/v2/health/ready")
+    if server.runtime != "remote":
+        output.say(f"Stop: triton-lab stop {server.name}")
+
+
+def status(json: JsonFlag = False) -> None:
+    """Show our servers: the running ones, and those that ended by themselves and why."""
+    from lab_utils import server as triton
+    from lab_utils.server import probe
+
+    rows: list[dict[str, Any]] = []
+    for server in triton.running():
+        code = probe.status(server.endpoints, "/v2/health/ready")
+        state = "ready" if code == 200 else "no answer" if code is None else "not ready"
+        faults = triton.stub_faults(server)
+        rows.append(
+            describe(server) | {"state": "damaged" if faults else state, "note": "; ".join(faults)},
+        )
+    running = {row["name"] for row in rows}
+    for record in triton.all_records():
+        if record.name not in running and not record.alive():
+            facts = {"name": record.name, "runtime": record.runtime, "pid": None, "log": str(record.log)}
+            note = str(record.ended) if record.ended else "it no longer runs"
+            rows.append(facts | {"http": None, "grpc": None, "metrics": None, "state": "ended", "note": note})
+    if json:
+        output.print_json(rows)
+        return
+    if not rows:
+        output.say("No server of ours runs.")
+        return
+    for row in rows:
+        process = f", process {row['pid']}" if row["pid"] else ""
+        output.say(f"{row['name']}: {row['state']} ({row['runtime']}{process})")
+        for key in ("http", "grpc", "metrics", "log", "note"):
+            if row[key]:
+                output.say(f"  {key:<8} {row[key]}")
+
+
+def stop(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the server, as `triton-lab status` shows it.")
+    ] = None,
+    all: Annotated[
+        bool, typer.Option("--all", help="Stop all our servers and clean up after dead ones.")
+    ] = False,
+) -> None:
+    """Stop a server of ours and clean up after it. Other people's Tritons are left alone."""
+    from lab_utils import server as triton
+
+    if all:
+        stopped = triton.stop_all()
+        output.say(f"Stopped: {', '.join(stopped)}." if stopped else "No server of ours was running.")
+        return
+    server = _pick(name)
+    server.stop()
+    output.say(f"Stopped: {server.name}.")
+
+
+def logs(
+    name: Annotated[str | None, typer.Argument(help="Name of the server. Default: the only one.")] = None,
+    tail: Annotated[int | None, typer.Option(min=1, help="Only the last lines.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the server ends.")] = False,
+) -> None:
+    """Show what a server printed. Works for one that ended, too."""
+    from lab_utils import server as triton
+
+    record = triton.record(name) if name else None
+    if record and not record.alive() and triton.find(record.name) is None:
+        text = record.log.read_text(errors="replace") if record.log.exists() else ""
+        print("\n".join(text.splitlines()[-tail:] if tail else text.splitlines()))
+        output.console(stderr=True).print(
+            f"The server {record.name} no longer runs: {record.ended or 'ended'}"
+        )
+        return
+    server = _pick(name)
+    text = server.logs()
+    print("\n".join(text.splitlines()[-tail:] if tail else text.splitlines()), flush=True)
+    while follow:
+        alive = server.alive()  # asked before reading, so that the last lines are not lost
+        now = server.logs()
+        if now != text:
+            print(now[len(text) :].lstrip("\n"), flush=True)
+            text = now
+        if not alive:
+            return
+        time.sleep(0.3)
+
+
+def _pick(name: str | None) -> Server:
+    """The running server of this name, or the only one. Raises a LabError that lists the others."""
+    from lab_utils import server as triton
+
+    running = triton.running()
+    names = ", ".join(s.name for s in running)
+    if name:
+        found = next((s for s in running if s.name == name), None)
+        if found:
+            return found
+        raise LabError(
+            f"No server named `{name}` runs.",
+            why=f"Running: {names}." if running else "No server of ours runs.",
+            fix="Start it: triton-lab start, or lab.start() in the notebook.",
+        )
+    if len(running) == 1:
+        return running[0]
+    raise LabError(
+        "Which server?" if running else "No server of ours runs.",
+        why=f"Running: {names}." if running else "",
+        fix="Give its name, or --all to stop." if running else "Start one: triton-lab start",
+    )

@@ -1,0 +1,37 @@
+#!/bin/sh
+# System packages that tests use when they are there: a browser, a container engine.
+# Installs them when it may (root, apt); otherwise says what will be skipped. Never fails.
+set -u
+
+missing=
+need() { # command, package, what is skipped without it
+    command -v "$1" >/dev/null 2>&1 && return 0
+    [ -x "/usr/sbin/$1" ] && return 0
+    missing="$missing $2"
+    skipped="${skipped:-}  no $1 (package $2): $3
+"
+}
+
+need chromium chromium "the test of JupyterLab in a real browser"
+need dockerd docker.io "the tests of the docker runtime against a real engine"
+need iptables iptables "the tests of the docker runtime against a real engine"
+need ip iproute2 "the tests of the docker runtime against a real engine"
+need unshare util-linux "the tests of the docker runtime against a real engine"
+need curl curl "the curl lines of the labs"
+
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing for the tests:$missing"
+    log=$(mktemp)
+    if { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing; } >"$log" 2>&1; then
+        rm -f "$log"
+        exit 0
+    fi
+    echo "apt-get did not succeed:"
+    tail -n 5 "$log"
+    rm -f "$log"
+fi
+printf 'These tests will be SKIPPED on this machine:\n%s' "$skipped"
+echo "To run them: apt install$missing (as root)"
+exit 0

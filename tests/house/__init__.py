@@ -1,0 +1,1 @@
+"""Installation, doctor, command line and the state of the repository."""

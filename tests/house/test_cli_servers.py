@@ -1,0 +1,166 @@
+"""`triton-lab start`, `status`, `logs`, `stop` with a real server, as a script would use them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from lab_utils import paths
+from lab_utils import server as triton
+
+pytestmark = pytest.mark.live
+REPOSITORY = paths.project_root() / "model_repository"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _models():
+    from lab_utils.models.build import build_models
+
+    build_models()
+
+
+def started(triton_lab, *arguments: str) -> dict[str, object]:
+    answer = triton_lab("start", "--repository", str(REPOSITORY), "--json", *arguments)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def test_start_prints_one_object_and_the_server_outlives_the_command(triton_lab):
+    facts = started(triton_lab, "--name", "one", "--wait", "mnist_mlp")
+    assert set(facts) == {"name", "runtime", "pid", "http", "grpc", "metrics", "log"}
+    assert (facts["name"], facts["runtime"]) == ("one", "embedded")
+    assert psutil.Process(facts["pid"]).name() == "tritonserver"
+    assert httpx.get(f"http://{facts['http']}/v2/models/mnist_mlp/ready").status_code == 200
+    assert "nv_inference_count" in httpx.get(f"http://{facts['metrics']}/metrics").text
+    assert "mnist_mlp" in Path(str(facts["log"])).read_text()
+    assert ":" in str(facts["grpc"])
+
+    # The same again is the same server, and an option makes another one of the same name.
+    assert started(triton_lab, "--name", "one")["pid"] == facts["pid"]
+
+    (row,) = json.loads(triton_lab("status", "--json").stdout)
+    assert {key: row[key] for key in facts} == facts
+    assert row["state"] == "ready"
+    table = triton_lab("status").stdout
+    assert "one" in table
+    assert "ready" in table
+
+    log = triton_lab("logs", "one", "--tail", "3").stdout
+    assert len(log.splitlines()) == 3
+    assert len(triton_lab("logs").stdout.splitlines()) > 20  # the only one, so its name is not needed
+
+    stopped = triton_lab("stop", "one")
+    assert (stopped.returncode, stopped.stdout) == (0, "Stopped: one.\n")
+    assert not psutil.pid_exists(facts["pid"])
+    assert json.loads(triton_lab("status", "--json").stdout) == []
+
+
+def test_options_reach_the_server_and_unknown_ones_are_refused_by_name(triton_lab):
+    facts = started(
+        triton_lab, "--name", "opts", "--option=--log-verbose=1", "--option=--exit-timeout-secs=3"
+    )
+    line = " ".join(psutil.Process(facts["pid"]).cmdline())
+    assert "--log-verbose=1" in line
+    assert "--exit-timeout-secs=3" in line
+    refused = triton_lab(
+        "start", "--repository", str(REPOSITORY), "--name", "odd", "--option=--log-verbos=1", "--json"
+    )
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert "--log-verbos" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_stop_all_ends_ours_and_leaves_others_alone(triton_lab, tmp_path, monkeypatch):
+    """Two users on one machine: the other's Triton has another state folder. Plain processes stay, too."""
+    mine = started(triton_lab, "--name", "mine")
+    monkeypatch.setenv("TRITON_LAB_HOME", str(tmp_path / "other-home"))
+    theirs = started(triton_lab, "--name", "theirs")
+    plain = subprocess.Popen(["sleep", "60"])
+    try:
+        monkeypatch.setenv("TRITON_LAB_HOME", str(tmp_path / "home"))
+        answer = triton_lab("stop", "--all")
+        assert answer.stdout == "Stopped: mine.\n"
+        assert not psutil.pid_exists(mine["pid"])
+        assert httpx.get(f"http://{theirs['http']}/v2/health/live").status_code == 200
+        assert plain.poll() is None
+        assert triton_lab("stop", "--all").stdout == "No server of ours was running.\n"
+    finally:
+        plain.kill()
+        plain.wait()
+        monkeypatch.setenv("TRITON_LAB_HOME", str(tmp_path / "other-home"))
+        triton_lab("stop", "--all")
+        monkeypatch.setenv("TRITON_LAB_HOME", str(tmp_path / "home"))
+
+
+def test_a_killed_server_shows_in_status_with_its_reason_and_its_log_stays_readable(triton_lab):
+    facts = started(triton_lab, "--name", "killed")
+    psutil.Process(facts["pid"]).kill()
+    psutil.wait_procs([psutil.Process(facts["pid"])] if psutil.pid_exists(facts["pid"]) else [], timeout=5)
+    (row,) = json.loads(triton_lab("status", "--json").stdout)
+    assert row["state"] == "ended"
+    assert row["pid"] is None
+    answer = triton_lab("logs", "killed")
+    assert answer.returncode == 0
+    assert "mnist_mlp" in answer.stdout
+    assert "no longer runs" in answer.stderr
+
+
+def test_follow_shows_the_end_of_a_server_and_ends_with_it(triton_lab, own_folders):
+    facts = started(triton_lab, "--name", "followed")
+    import sys
+
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "lab_utils.cli", "logs", "followed", "--follow"],
+        cwd=paths.project_root(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert follower.stdout
+        assert follower.stdout.readline()
+        found = triton.find("followed")
+        assert found
+        assert found.pid == facts["pid"]
+        found.stop()
+        text, _ = follower.communicate(timeout=30)
+        assert follower.returncode == 0
+        assert "mnist_mlp" in text
+    finally:
+        follower.kill()
+        follower.wait()
+
+
+def test_faults_are_messages_on_stderr_with_exit_code_1(triton_lab, tmp_path):
+    cases = [
+        (("stop", "nobody"), "No server named `nobody` runs."),
+        (("stop",), "No server of ours runs."),
+        (("logs",), "No server of ours runs."),
+        (("start", "--repository", str(tmp_path / "none"), "--json"), "is not a folder"),
+        (
+            ("start", "--repository", str(REPOSITORY), "--runtime", "cloud", "--json"),
+            "`cloud` is not a runtime",
+        ),
+    ]
+    for arguments, message in cases:
+        answer = triton_lab(*arguments)
+        assert answer.returncode == 1, arguments
+        assert answer.stdout == "", arguments
+        assert message in answer.stderr, arguments
+        assert "Next:" in answer.stderr, arguments
+        assert "Traceback" not in answer.stderr, arguments
+
+
+def test_with_two_servers_a_name_is_asked_for_and_both_are_listed(triton_lab):
+    started(triton_lab, "--name", "left")
+    started(triton_lab, "--name", "right")
+    answer = triton_lab("logs")
+    assert answer.returncode == 1
+    assert "Which server?" in answer.stderr
+    assert "left" in answer.stderr
+    assert "right" in answer.stderr
