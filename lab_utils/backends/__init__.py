@@ -1,0 +1,1 @@
+"""Python-based backends for the embedded Triton server."""
