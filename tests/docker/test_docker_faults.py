@@ -1,0 +1,349 @@
+"""Every fault of the docker runtime, provoked on a real engine: each has its own message and mend."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+from real_engine import IMAGE, CannotRun, RealEngine, import_image
+
+from lab_utils import server as triton
+from lab_utils.server import docker_engine, docker_launch
+from lab_utils.server.base import ServerError
+from lab_utils.server.docker import DockerServer
+from lab_utils.server.docker_engine import container_name
+from lab_utils.server.docker_errors import EngineError, Fault
+from lab_utils.server.docker_settings import DEFAULT_IMAGE
+
+
+def fault_of(server: DockerServer, fault: Fault) -> str:
+    """The message of the fault with which a start fails; nothing may stay behind."""
+    with pytest.raises(EngineError) as caught:
+        server.start()
+    assert caught.value.fault is fault
+    assert caught.value.why
+    assert caught.value.fix
+    assert not server.alive()
+    return str(caught.value)
+
+
+# --- no engine, or not for us -------------------------------------------------------------------
+
+
+def test_no_engine_at_all(empty_repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    text = fault_of(DockerServer(empty_repository, name="none"), Fault.NO_ENGINE)
+    assert "No container engine answers" in text
+    assert "There is no such socket" in text
+    assert "systemctl start docker" in text
+    # Looking for our containers is no error there, and finds none.
+    assert triton.find("none") is None
+
+
+def test_the_engine_is_down(empty_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(f"{folder}/s")
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/s")
+        text = fault_of(DockerServer(empty_repository, name="down"), Fault.NO_ENGINE)
+        assert "nobody answers: the Docker service is down" in text
+
+
+@pytest.mark.parametrize("address", ["tcp://gpu-box:2375", "ssh://me@gpu-box", "tcp://10.0.0.7:2376"])
+def test_the_engine_is_elsewhere(
+    empty_repository: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    text = fault_of(DockerServer(empty_repository, name="far"), Fault.ENGINE_ELSEWHERE)
+    assert "is on another machine" in text
+    assert "runtime `remote`" in text
+
+
+def test_the_python_package_is_missing(empty_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "docker", None)
+    text = fault_of(DockerServer(empty_repository, name="sdk"), Fault.NO_SDK)
+    assert "needs the Python package `docker`" in text
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_no_permission(engine: RealEngine, settings: Path) -> None:
+    docker_engine.connect().close()  # everything is imported while we may still read it
+    with as_nobody(), pytest.raises(EngineError) as caught:
+        docker_engine.connect()
+    assert caught.value.fault is Fault.NO_PERMISSION
+    assert "usermod -aG docker" in str(caught.value)
+    assert "You may not use the container engine" in str(caught.value)
+
+
+# --- image --------------------------------------------------------------------------------------
+
+
+def test_the_image_is_absent(empty_repository: Path, settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = fault_of(DockerServer(empty_repository, name="img", image="mine/triton:9"), Fault.IMAGE_ABSENT)
+    assert "`docker pull mine/triton:9`" in text
+    assert "GB" not in text  # we do not know how large that one is
+    monkeypatch.delenv("TRITON_LAB_IMAGE")
+    text = fault_of(DockerServer(empty_repository, name="img"), Fault.IMAGE_ABSENT)
+    assert f"`docker pull {DEFAULT_IMAGE}`" in text
+    assert "15 GB" in text
+    problem = docker_engine.problem(DEFAULT_IMAGE)
+    assert problem is not None
+    assert problem.fault is Fault.IMAGE_ABSENT
+    assert docker_engine.problem(IMAGE) is None
+
+
+def test_the_image_is_not_a_triton(
+    empty_repository: Path, settings: Path, monkeypatch: pytest.MonkeyPatch, client: Any
+) -> None:
+    monkeypatch.delenv("TRITON_LAB_MOUNTS")  # the test image without its mounts is an empty one
+    text = fault_of(DockerServer(empty_repository, name="empty"), Fault.PROGRAM_ABSENT)
+    assert f"The image `{IMAGE}` holds no `tritonserver`" in text
+    assert client.containers.list(all=True) == []
+
+
+# --- GPU and limits -----------------------------------------------------------------------------
+
+
+def test_a_gpu_is_asked_for_and_the_engine_has_none(
+    empty_repository: Path, settings: Path, client: Any
+) -> None:
+    text = fault_of(DockerServer(empty_repository, name="gpu", gpu=True), Fault.NO_GPU_RUNTIME)
+    assert "could not select device driver" in text
+    assert "NVIDIA Container Toolkit" in text
+    assert "TRITON_LAB_GPU=none" in text
+    assert client.containers.list(all=True) == []
+
+
+@pytest.fixture
+def machine_with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose nvidia-smi lists a GPU: the driver is there, the container toolkit is not."""
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "GPU 0: NVIDIA Test (UUID: GPU-1)"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_a_gpu_that_nobody_asked_for_is_left_out_and_said(
+    empty_repository: Path, settings: Path, machine_with_gpu: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "triton-lab"):
+        server = DockerServer(empty_repository, name="auto", lifetime="kernel")
+        assert "--gpus all" in server.run_line()
+        server.start()
+    try:
+        assert any("the server runs on the CPU" in note for note in server.notes)
+        assert any("could not select device driver" in note for note in server.notes)
+        assert "the server runs on the CPU" in caplog.text
+        assert "--gpus" not in server.run_line()
+        assert server.gpus == []
+    finally:
+        server.stop(timeout=0)
+
+
+def test_an_engine_that_takes_the_request_and_gives_no_gpu(
+    empty_repository: Path, settings: Path, mounts: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docker hands a GPU request to any hook of that name; this one does nothing, as a broken one would."""
+    with tempfile.TemporaryDirectory(prefix="tld") as folder:
+        hook = Path(folder) / "bin" / "nvidia-container-runtime-hook"
+        hook.parent.mkdir()
+        hook.write_text("#!/bin/sh\nexit 0\n")
+        hook.chmod(0o755)
+        second = RealEngine(Path(folder) / "e", path=str(hook.parent))
+        try:
+            second.start()
+        except CannotRun as reason:
+            pytest.skip(f"no second container engine can run here: {reason}")
+        try:
+            monkeypatch.setenv("DOCKER_HOST", second.address)
+            other = docker.DockerClient(base_url=second.address)
+            image = client.images.get(IMAGE)
+            import_image(other, dict(e.split("=", 1) for e in image.attrs["Config"]["Env"]))
+            server = DockerServer(empty_repository, name="silent", gpu=True)
+            with second.network():
+                text = fault_of(server, Fault.NO_GPU_INSIDE)
+            assert "there is no GPU in it (asked for `--gpus all`)" in text
+            assert other.containers.list(all=True) == []
+            other.close()
+        finally:
+            second.stop()
+        assert second.remains() == []
+
+
+def test_limits_that_the_engine_refuses_are_left_out_and_said(
+    empty_repository: Path, settings: Path, monkeypatch: pytest.MonkeyPatch, client: Any
+) -> None:
+    # More open files than the kernel allows to anybody (fs.nr_open).
+    monkeypatch.setenv("TRITON_LAB_ULIMITS", "nofile=4000000000")
+    server = DockerServer(empty_repository, name="limits", lifetime="kernel").start()
+    try:
+        assert server.notes == [
+            "The engine refuses the limits nofile=4000000000; the container runs without them."
+        ]
+        assert "--ulimit" not in server.run_line()
+        assert not client.containers.get(server.container_id).attrs["HostConfig"]["Ulimits"]
+    finally:
+        server.stop(timeout=0)
+
+
+# --- ports and names ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["ports", "option"])
+def test_a_port_is_taken_by_a_program(empty_repository: Path, settings: Path, how: str, client: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        if how == "ports":
+            server = DockerServer(empty_repository, name="port", ports=(port, port + 1, port + 2))
+        else:
+            server = DockerServer(empty_repository, name="port", options=[f"--http-port={port}"])
+        text = fault_of(server, Fault.PORT_TAKEN)
+    assert f"Port {port} of this machine is taken" in text
+    assert f"process {os.getpid()}" in text
+    assert client.containers.list(all=True) == []
+
+
+def test_a_port_is_taken_by_a_container_and_free_ones_are_chosen_again(
+    empty_repository: Path, settings: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = DockerServer(empty_repository, name="first", lifetime="kernel").start()
+    try:
+        ports = tuple(int(a.rsplit(":", 1)[1]) for a in first.endpoints.as_dict().values())
+        text = fault_of(DockerServer(empty_repository, name="second", ports=ports), Fault.PORT_TAKEN)  # type: ignore[arg-type]
+        assert any(f"Port {port} of this machine is taken" in text for port in ports)
+        # Ports that were free when they were chosen and are not when they are used: others are taken.
+        second = DockerServer(empty_repository, name="second", lifetime="kernel")
+        with monkeypatch.context() as patch:
+            patch.setattr(docker_launch.ports, "free_ports", lambda count: ports)
+            assert second.spec.ports[8000] == ports[0]
+        second.start()
+        try:
+            assert first.endpoints.http != second.endpoints.http
+            second.wait_ready(timeout=5)
+        finally:
+            second.stop(timeout=0)
+    finally:
+        first.stop(timeout=0)
+
+
+def test_the_name_is_somebody_elses(empty_repository: Path, settings: Path, client: Any) -> None:
+    name = container_name("taken")
+    for labels in ({}, {"triton-lab.name": "taken", "triton-lab.home": "/other", "triton-lab.user": "0"}):
+        foreign = client.containers.create(IMAGE, ["sleep", "60"], name=name, labels=labels)
+        try:
+            text = fault_of(DockerServer(empty_repository, name="taken"), Fault.NAME_TAKEN)
+            assert f"`docker rm -f {name}`" in text
+            assert "that is not ours" in text
+            assert ("/other" in text) is bool(labels)
+            foreign.reload()  # still there, untouched
+        finally:
+            foreign.remove(force=True)
+
+
+def test_an_old_container_of_ours_is_replaced(empty_repository: Path, settings: Path, client: Any) -> None:
+    first = DockerServer(empty_repository, name="again").start()
+    old = first.container_id
+    client.containers.get(old).kill()
+    second = DockerServer(empty_repository, name="again").start()
+    third = None
+    try:
+        assert second.container_id != old
+        third = DockerServer(empty_repository, name="again", options=["--log-verbose=1"]).start()
+        assert third.container_id != second.container_id
+        assert [c.id for c in client.containers.list(all=True)] == [third.container_id]
+        assert not second.alive()
+    finally:
+        (third or second).stop(timeout=0)
+
+
+# --- the container ends -------------------------------------------------------------------------
+
+
+def test_triton_ends_while_it_starts(empty_repository: Path, settings: Path, client: Any) -> None:
+    server = DockerServer(empty_repository, name="bad", options=["--log-verbose=very"])
+    text = fault_of(server, Fault.EXITED)
+    assert "ended with exit code" in text
+    assert "log-verbose" in text
+    assert client.containers.list(all=True) == []
+
+
+def test_the_container_is_killed_from_outside(repository: Path, settings: Path, client: Any) -> None:
+    server = DockerServer(repository, name="killed", lifetime="kernel", wait_for=["scores"]).start()
+    try:
+        client.containers.get(server.container_id).kill()
+        assert not server.alive()
+        with pytest.raises(EngineError) as caught:
+            server.wait_ready("scores", timeout=3)
+        assert caught.value.fault is Fault.EXITED
+        assert "ended with exit code 137 (signal 9)" in str(caught.value)
+        assert "SIGKILL" in caught.value.why
+        client.containers.get(server.container_id).remove()
+        with pytest.raises(ServerError, match="The container of the server `killed` is gone"):
+            server.wait_ready(timeout=3)
+    finally:
+        server.stop()
+
+
+def test_out_of_memory(
+    empty_repository: Path, settings: Path, monkeypatch: pytest.MonkeyPatch, client: Any
+) -> None:
+    monkeypatch.setenv("TRITON_LAB_MEMORY", "64m")
+    server = DockerServer(empty_repository, name="small", lifetime="kernel").start()
+    try:
+        with contextlib.suppress(httpx.HTTPError):  # Triton holds the whole request in memory
+            httpx.post(f"{server.endpoints.http_url}/v2/models/x/infer", content=bytes(300 << 20), timeout=30)
+        end = time.monotonic() + 10
+        while server.alive() and time.monotonic() < end:
+            time.sleep(0.1)
+        with pytest.raises(EngineError) as caught:
+            server.wait_ready(timeout=3)
+    finally:
+        server.stop()
+    assert caught.value.fault is Fault.OUT_OF_MEMORY
+    assert "was killed because it ran out of memory" in str(caught.value)
+    assert "limit of 64m" in caught.value.why
+    assert str(server.ended) == "out of memory"
+
+
+def test_a_model_that_does_not_load_and_one_that_takes_too_long(
+    empty_repository: Path, settings: Path, tmp_path: Path, client: Any
+) -> None:
+    root = tmp_path / "repository"
+    (root / "broken" / "1").mkdir(parents=True)
+    (root / "broken" / "config.pbtxt").write_text('platform: "onnxruntime_onnx"\nmax_batch: 8\n')
+    server = DockerServer(root, name="broken", lifetime="kernel").start()
+    try:
+        with pytest.raises(ServerError) as caught:
+            server.wait_ready("broken", timeout=20)
+        assert "max_batch" in str(caught.value)
+    finally:
+        server.stop(timeout=0)
+    (root / "broken" / "config.pbtxt").write_text('backend: "python"\n')
+    (root / "broken" / "1" / "model.py").write_text(
+        "import time\nclass TritonPythonModel:\n    def initialize(self, args):\n        time.sleep(60)\n"
+    )
+    began = time.monotonic()
+    with pytest.raises(ServerError, match="did not answer within 3 seconds"):
+        DockerServer(root, name="slow", timeout=3).start()
+    assert time.monotonic() - began < 15
+    assert client.containers.list(all=True) == []
