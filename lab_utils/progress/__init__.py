@@ -1,0 +1,1 @@
+"""Checkpoints, their context and runner, the progress store and the panel."""

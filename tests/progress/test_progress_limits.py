@@ -1,0 +1,115 @@
+"""A student's function under a time limit: values, errors, endless loops, coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from lab_utils.progress.context import LabContext, Refusal
+from lab_utils.progress.limits import TimeLimit, run_limited
+
+
+@pytest.fixture
+def alone(own_work: object) -> LabContext:
+    return LabContext.of("90")
+
+
+def found(context: LabContext, function: object, *args: object, timeout: float = 5) -> str:
+    with pytest.raises(Refusal) as caught:
+        context.call(function, *args, timeout=timeout)
+    verdict = caught.value.verdict
+    assert not verdict.passed
+    assert verdict.next_step
+    return verdict.found
+
+
+def test_values_and_arguments_pass_through(alone: LabContext) -> None:
+    assert alone.call(lambda a, *, b: (a, b), 1, b=2) == (1, 2)
+
+
+def test_a_coroutine_runs_to_its_end_inside_a_running_loop(alone: LabContext) -> None:
+    async def student(x: int) -> int:
+        await asyncio.sleep(0.01)
+        return x + 1
+
+    def student_with_run(x: int) -> int:
+        return asyncio.run(student(x))
+
+    async def kernel() -> list[int]:
+        return [alone.call(student, 1), alone.call(student_with_run, 2)]
+
+    assert asyncio.run(kernel()) == [2, 3]
+
+
+def test_an_unsolved_stub_says_so(alone: LabContext) -> None:
+    def stub() -> None:
+        raise NotImplementedError("90.1: stub is not written yet")
+
+    assert found(alone, stub) == "not solved yet: 90.1: stub is not written yet"
+
+
+def test_an_error_names_type_message_and_the_students_own_line(alone: LabContext) -> None:
+    def classify(images: list[int]) -> int:
+        return int("seven")  # the line to be named
+
+    text = found(alone, classify, [])
+    assert "`classify` raised ValueError: invalid literal for int()" in text
+    assert 'return int("seven")' in text
+
+
+def test_the_students_line_is_named_when_a_library_raises(alone: LabContext) -> None:
+    import httpx
+
+    def ask() -> object:
+        return httpx.get("http://127.0.0.1:9/", trust_env=False)
+
+    text = found(alone, ask)
+    assert "ConnectError" in text
+    assert "httpx.get(" in text
+    assert "of ask" in text
+
+
+def test_wrong_arguments_are_named(alone: LabContext) -> None:
+    def ask(url: str) -> None: ...
+
+    assert "takes 1 positional argument but 2 were given" in found(alone, ask, 1, 2)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("no")])
+def test_an_exit_inside_the_function_is_an_error_like_any_other(
+    alone: LabContext, error: BaseException
+) -> None:
+    def leave() -> None:
+        raise error
+
+    assert type(error).__name__ in found(alone, leave)
+
+
+def test_something_else_under_the_name(alone: LabContext) -> None:
+    assert "is a int" in found(alone, 7)
+
+
+def test_an_endless_loop_is_refused_and_ended(alone: LabContext) -> None:
+    turns = [0]
+
+    def forever() -> None:
+        while True:
+            turns[0] += 1
+
+    begin = time.monotonic()
+    assert "did not return in 0.3 s" in found(alone, forever, timeout=0.3)
+    assert time.monotonic() - begin < 3
+    time.sleep(0.3)
+    seen = turns[0]
+    time.sleep(0.2)
+    assert turns[0] == seen, "the loop still burns a core"
+
+
+def test_a_blocked_function_does_not_block_the_check() -> None:
+    gate = threading.Event()
+    with pytest.raises(TimeLimit):
+        run_limited(gate.wait, timeout=0.1)
+    gate.set()
