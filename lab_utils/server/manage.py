@@ -132,7 +132,7 @@ def leftovers() -> list[str]:
 
 
 def sweep() -> int:
-    """Clean up after servers that no longer run; returns how many there were."""
+    """Clean up after servers that no longer run, containers too; returns how many there were."""
     count = 0
     for entry in all_records():
         with _records.lock(entry.name):
@@ -141,4 +141,8 @@ def sweep() -> int:
                 _records.clean(current)
                 _records.forget(current)
                 count += 1
-    return count
+    try:
+        from lab_utils.server import docker_ours
+    except ImportError:
+        return count
+    return count + len(docker_ours.sweep())
