@@ -14,6 +14,7 @@ import typer
 from lab_utils.cli import output
 from lab_utils.errors import LabError
 
+CONFIG = Path(__file__).parent / "jupyter_config"
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Arguments that this command does not know go to JupyterLab."""
 
@@ -31,6 +32,8 @@ def lab(context: typer.Context) -> None:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        # Defaults for the labs: JupyterLab does not ask about news before the student has seen anything.
+        "JUPYTER_CONFIG_PATH": f"{CONFIG}:{os.environ.get('JUPYTER_CONFIG_PATH', '')}".rstrip(":"),
     }
     output.say(
         f"Opening JupyterLab on {paths.work_dir()}. Ctrl-C twice ends it and stops the servers of the labs."
@@ -60,8 +63,6 @@ def jupyter_command(work: Path, arguments: list[str]) -> list[str]:
                 fix="Leave it on loopback with its token. From elsewhere: ssh -L 8888:127.0.0.1:8888 HOST",
             )
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={work}", "--ServerApp.ip=127.0.0.1"]
-    # No news, no update check: JupyterLab would ask about them before the student has seen anything.
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if os.geteuid() == 0:
         command.append("--allow-root")  # JupyterLab refuses root (containers, WSL) unless told so
     return command + arguments

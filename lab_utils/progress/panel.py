@@ -15,7 +15,7 @@ from lab_utils.progress.registry import Checkpoint, Verdict
 from lab_utils.progress.store import ProgressStore
 from lab_utils.progress.table import as_text, next_exercise
 
-_COLUMNS = "52px minmax(180px, 1fr) 70px 70px 90px 90px"
+_COLUMNS = "52px minmax(180px, 1fr) 70px 70px 90px 110px"
 _shown: weakref.WeakSet[Panel] = weakref.WeakSet()
 
 

@@ -128,7 +128,9 @@ def leftovers() -> list[str]:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
             found.append(f"record of server `{entry.name}` (started {when}), which no longer runs")
             found += _records.remains(entry)
-    return found
+    known = " ".join(found)
+    orphans = [p for p in _records.orphan_regions() if str(p) not in known]
+    return found + [f"shared-memory region {p} of a server that no longer runs" for p in orphans]
 
 
 def sweep() -> int:
@@ -141,6 +143,8 @@ def sweep() -> int:
                 _records.clean(current)
                 _records.forget(current)
                 count += 1
+    for region in _records.orphan_regions():
+        region.unlink(missing_ok=True)
     try:
         from lab_utils.server import docker_ours
     except ImportError:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lab_utils import paths
 from lab_utils.keeper.identity import ProcessId, boot_id, kill_all, marked, regions, remove_regions
 from lab_utils.server.base import Endpoints, Lifetime, ServerError
 
+_REGION = re.compile(r"tl([0-9a-f]{12})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 
 
@@ -166,6 +168,25 @@ def remains(record: Record) -> list[str]:
         return []
     left = [f"process {p.pid} of server `{record.name}`" for p in marked(record.id)]
     return left + [f"shared-memory region {r} of server `{record.name}`" for r in regions(record.shm_prefix)]
+
+
+def orphan_regions() -> list[Path]:
+    """Regions of this user's servers that no process belongs to any more, whatever folder knew them.
+
+    A server whose state folder was deleted has no record. Its regions still bear its id in their
+    names, and the processes of a running server bear the id in their environment. Regions younger
+    than a minute are left alone: their server may be starting.
+    """
+    by_id: dict[str, list[Path]] = {}
+    for path in regions("tl"):
+        match = _REGION.match(path.name)
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if match and status.st_uid == os.getuid() and time.time() - status.st_ctime > 60:
+            by_id.setdefault(match[1], []).append(path)
+    return [path for server_id, paths in by_id.items() if not marked(server_id) for path in paths]
 
 
 def clean(record: Record) -> None:

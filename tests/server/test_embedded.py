@@ -172,21 +172,24 @@ def test_no_folder_no_server(start: Start, tmp_path: Path) -> None:
         start(tmp_path / "absent")
 
 
+MISSPELT = 'name: "misspelt"\nbackend: "python"\nmax_batch_sizes: 3\n'
+RAISES = """
+class TritonPythonModel:
+    def initialize(self, args):
+        raise ValueError("my own reason")
+"""
 BROKEN: dict[str, tuple[str, str, list[str]]] = {
-    "misspelt": ('name: "misspelt"\nbackend: "python"\nmax_batch_sizes: 3\n', "", ["line 3", "max_batch_sizes"]),
+    # name: config, code, words that the message must hold
+    "misspelt": (MISSPELT, "pass", ["line 3", "max_batch_sizes"]),
     "noimport": ('name: "noimport"\nbackend: "python"\n', "import nothere", ["nothere", "import"]),
-    "nobackend": ('name: "nobackend"\nbackend: "tensorflo"\n', "", ["backend", "tensorflo"]),
-    "raises": (
-        'name: "raises"\nbackend: "python"\n',
-        "class TritonPythonModel:\n    def initialize(self, args):\n        raise ValueError('my own reason')\n",
-        ["my own reason"],
-    ),
-}  # fmt: skip
+    "nobackend": ('name: "nobackend"\nbackend: "tensorflo"\n', "pass", ["backend", "tensorflo"]),
+    "raises": ('name: "raises"\nbackend: "python"\n', RAISES, ["my own reason"]),
+}
 
 
 def test_a_model_that_cannot_load_says_why(start: Start, repository: Path) -> None:
     for name, (config, code, _) in BROKEN.items():
-        add_model(repository, name, config=config, code=code or "pass")
+        add_model(repository, name, config=config, code=code)
     server = start(repository, wait_for=["double"])
     for name, (_, _, words) in BROKEN.items():
         with pytest.raises(ServerError) as error:

@@ -4,9 +4,11 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from lab_utils import server as triton
 from lab_utils.keeper.identity import ProcessId, boot_id, start_time
 from lab_utils.server import ServerError, records
 from lab_utils.server.base import Endpoints, Lifetime
@@ -78,3 +80,23 @@ def test_how_it_ended_in_words() -> None:
 
 def test_the_folder_is_private() -> None:
     assert records.folder().stat().st_mode & 0o077 == 0
+
+
+def test_a_region_that_no_record_knows_is_found_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    region = Path("/dev/shm/tl0123456789abcdef-of-a-deleted-state-folder")
+    foreign = Path("/dev/shm/tl-of-somebody-else")
+    try:
+        for path in (region, foreign):
+            path.write_bytes(b"x")
+        assert region not in records.orphan_regions(), "it is young: its server may be starting"
+        later = time.time() + 61
+        monkeypatch.setattr(records, "time", SimpleNamespace(time=lambda: later))
+        assert region in records.orphan_regions()
+        assert foreign not in records.orphan_regions()
+        assert any(str(region) in line for line in triton.leftovers())
+        triton.sweep()
+        assert not region.exists()
+        assert foreign.exists()
+    finally:
+        region.unlink(missing_ok=True)
+        foreign.unlink(missing_ok=True)
