@@ -1,0 +1,1 @@
+"""Load on a server, and pictures of what it does to one."""
