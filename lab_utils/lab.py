@@ -6,6 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 from lab_utils import server as triton
@@ -61,6 +62,7 @@ class Lab:
         Raises:
             LabError: There is no such lab, or its folder or models cannot be made.
         """
+        _prepare_environment()
         self._spec = lab_spec(number)
         self.number, self.title = self._spec.number, self._spec.title
         self._namespace = namespace if namespace is not None else _caller_namespace()
@@ -202,6 +204,18 @@ def _shell() -> Any:
     """The running IPython, or None in plain Python."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None
+
+
+def _prepare_environment() -> None:
+    """For what the notebook's own cells run: `!triton-lab` is found, and no proxy gets loopback requests."""
+    own = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    if own not in path:
+        os.environ["PATH"] = os.pathsep.join([own, *path])
+    for name in ("NO_PROXY", "no_proxy"):
+        spared = [host for host in os.environ.get(name, "").split(",") if host]
+        missing = [host for host in ("127.0.0.1", "localhost") if host not in spared]
+        os.environ[name] = ",".join([*spared, *missing])
 
 
 def _caller_namespace() -> MutableMapping[str, Any]:

@@ -5,6 +5,7 @@ The status is always a word. Colour only repeats it.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from html import escape
 
@@ -48,11 +49,16 @@ def badge(status: Status | None) -> str:
     )
 
 
+def _html(text: str) -> str:
+    """Escaped text, with `names in backticks` as code."""
+    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escape(text))
+
+
 def as_html(checkpoint: Checkpoint, verdict: Verdict, note: str = "") -> str:
     """HTML for a notebook. Every text is escaped: it may hold what a student's function returned."""
     cells = "".join(
         f'<tr style="background:none"><th style="text-align:left;vertical-align:top;padding:2px 12px 2px 0">'
-        f'{label}</th><td style="text-align:left;white-space:pre-wrap;padding:2px 0">{escape(text)}</td></tr>'
+        f'{label}</th><td style="text-align:left;white-space:pre-wrap;padding:2px 0">{_html(text)}</td></tr>'
         for label, text in [*rows(verdict), *([("Note", note)] if note else [])]
     )
     head = escape(headline(checkpoint, verdict).split("  ", 1)[1])

@@ -126,6 +126,11 @@ RULES = (
         "Install it in this environment, and start the server again.",
     ),
     _rule(
+        r"boost::interprocess::lock_exception",
+        "The Python backend of this release met a race while it started its processes.",
+        "Start the server again.",
+    ),
+    _rule(
         r"(?:std::bad_alloc|Out of memory|Cannot allocate memory)",
         "The server ran out of memory.",
         "Load fewer models or instances, or send smaller requests.",
@@ -187,6 +192,11 @@ def excerpt(log: str, path: Path | None = None, *, at_most: int = 12) -> str:
 def ports_taken(log: str) -> list[int]:
     """The ports that this log says are in use already."""
     return [int(p) for p in re.findall(r"Socket '[^']*?(\d+)' already in use", log)]
+
+
+def start_race(log: str) -> bool:
+    """True when the server met a race of its own Python backend while it started; a second try helps."""
+    return "boost::interprocess::lock_exception" in log
 
 
 def missing_library(libraries: list[str]) -> Finding:

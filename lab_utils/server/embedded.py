@@ -17,7 +17,7 @@ from lab_utils.server.install import backend_directory, installation, missing_li
 
 EXIT_TIMEOUT = 5
 """Seconds that Triton waits for requests and connections when it is told to end."""
-_PORT_ATTEMPTS = 3
+_START_ATTEMPTS = 3
 
 
 class EmbeddedServer:
@@ -125,16 +125,17 @@ class EmbeddedServer:
                     fix="Leave the port option out (a free port is then chosen), choose another one, or end "
                     "that program.",
                 )
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
+        for attempt in range(1, _START_ATTEMPTS + 1):
             record = self._launch(repository, given)
             try:
                 self._record = self._wait_live(record)
                 return
             except ServerError:
-                taken = diagnosis.ports_taken(record.log.read_text(errors="replace"))
+                log = record.log.read_text(errors="replace")
+                by_chance = diagnosis.start_race(log) or (diagnosis.ports_taken(log) and not wanted)
                 _stop_record(records.read(self.name) or record)
                 self._record = None
-                if wanted or not taken or attempt == _PORT_ATTEMPTS:
+                if not by_chance or attempt == _START_ATTEMPTS:
                     raise
 
     def _launch(self, repository: Path, given: list[str]) -> records.Record:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,19 @@ def test_the_first_line_makes_the_folder_and_says_where(
     Lab("90", namespace={})
     assert (copy / "config.pbtxt").read_text() == "# the student's own work"
     assert [p.name for p in copy.parent.iterdir()] == ["mnist_mlp"]
+
+
+def test_loopback_is_spared_from_proxies_and_the_command_is_found(
+    own_work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "intra.example")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    Lab("90", namespace={})
+    assert os.environ["NO_PROXY"] == "intra.example,127.0.0.1,localhost"
+    assert os.environ["no_proxy"] == "127.0.0.1,localhost"
+    Lab("90", namespace={})
+    assert os.environ["PATH"] == f"{Path(sys.executable).parent}:/usr/bin:/bin"
 
 
 def test_names_come_from_the_callers_globals(own_work: Path) -> None:
@@ -201,3 +216,8 @@ def test_a_verdict_is_readable_without_colour_and_escaped(verdict: Any) -> None:
     assert max(map(len, text.splitlines())) <= 100
     json.dumps(verdict.as_dict())
     assert verdict.status in Status
+
+
+def test_names_in_backticks_are_shown_as_code() -> None:
+    html = render.as_html(ONE, passed("call `a < b` now, not ` alone"), "")
+    assert "call <code>a &lt; b</code> now, not ` alone" in html
