@@ -1,7 +1,7 @@
 """Triton's `onnxruntime` backend, as a Python-based backend for the embedded server.
 
 Serves `model.onnx` with the config.pbtxt that the C++ backend takes. The names, the rules and the
-wording of the refusals follow triton-inference-server/onnxruntime_backend, release 24.10.
+wording of the refusals follow triton-inference-server/onnxruntime_backend.
 """
 
 from __future__ import annotations
