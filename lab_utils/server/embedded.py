@@ -14,6 +14,7 @@ from lab_utils.keeper.identity import boot_id
 from lab_utils.server import diagnosis, options, ports, probe, records, spawn
 from lab_utils.server.base import Endpoints, Lifetime, ServerError
 from lab_utils.server.install import backend_directory, installation, missing_libraries
+from lab_utils.server.stubs import stub_faults
 
 EXIT_TIMEOUT = 5
 """Seconds that Triton waits for requests and connections when it is told to end."""
@@ -108,12 +109,12 @@ class EmbeddedServer:
         return self
 
     def _can_reuse(self, old: records.Record, given: list[str]) -> bool:
-        same = (
-            old.repository == self.repository and list(old.options) == given and old.lifetime == self.lifetime
-        )
+        same = (old.repository, list(old.options), old.lifetime) == (self.repository, given, self.lifetime)
         # A kernel-lifetime server belongs to the process that started it.
         mine = old.lifetime is Lifetime.SESSION or old.extra.get("parent") == os.getpid()
-        return same and mine and old.runtime == self.runtime and old.alive() and probe.live(old.endpoints)
+        sound = same and mine and old.runtime == self.runtime and old.alive() and probe.live(old.endpoints)
+        # A dead stub never comes back, and the server does not say so: then only a new server helps.
+        return sound and not stub_faults(EmbeddedServer.attach(old))
 
     def _start_fresh(self, repository: Path, given: list[str]) -> None:
         wanted = [v for kind in ("http", "grpc", "metrics") for v in options.values(given, f"{kind}-port")]

@@ -243,6 +243,9 @@ def test_a_killed_stub_is_noticed_although_health_is_200(start: Start, repositor
     (fault,) = triton.stub_faults(server)
     assert "`pair`" in fault
     assert "1 of 2" in fault
+    mended = start(repository, wait_for=["double", "pair"])
+    assert mended.pid != server.pid, "the same call again gives a sound server"
+    assert triton.stub_faults(mended) == []
 
 
 def test_two_servers_side_by_side(start: Start, repository: Path) -> None:
