@@ -84,7 +84,7 @@ class Bench:
         return SimpleNamespace(inferences=stats["inference_count"], executions=stats["execution_count"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The shared server, in explicit model control mode."""
     home = tmp_path_factory.mktemp("backends")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import tritonclient.http
-from conftest import Bench
 from onnx import TensorProto, helper
-from toy_models import affine, config, onnx_model, torchscript
 from tritonclient.utils import InferenceServerException
+
+from tests.backends.conftest import Bench
+from tests.backends.toy_models import affine, config, onnx_model, torchscript
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test EXTRAS=torch")
 
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")]
 # The batch leaves as soon as it has all the rows; the delay is long so that a busy machine is no fault.

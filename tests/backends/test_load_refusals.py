@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from conftest import Bench
 from onnx import TensorProto, helper
-from toy_models import affine, config, onnx_model, parameter, torchscript
+
+from tests.backends.conftest import Bench
+from tests.backends.toy_models import affine, config, onnx_model, parameter, torchscript
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test EXTRAS=torch")
 
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")]
 

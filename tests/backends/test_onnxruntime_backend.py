@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime as ort
 import pytest
-from conftest import Bench
 from onnx import TensorProto, helper
-from toy_models import TYPES, affine, config, identities, linear, onnx_model, parameter, sample
+
+from tests.backends.conftest import Bench
+from tests.backends.toy_models import TYPES, affine, config, identities, linear, onnx_model, parameter, sample
 
 pytestmark = pytest.mark.live
 EMPTY = "max_batch_size: 0\n"

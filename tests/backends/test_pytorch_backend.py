@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import Bench
-from test_onnxruntime_backend import same
-from toy_models import TYPES, config, parameter, sample, torchscript
+
+from tests.backends.conftest import Bench
+from tests.backends.test_onnxruntime_backend import same
+from tests.backends.toy_models import TYPES, config, parameter, sample, torchscript
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test EXTRAS=torch")
 
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")]
 LIBTORCH = "pytorch_libtorch"

@@ -9,7 +9,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper
 
 # Triton's data types with ONNX's, NumPy's and the name tritonclient uses.
@@ -90,9 +89,11 @@ def linear(path: Path, wide: int = 64) -> Path:
     )
 
 
-def torchscript(path: Path, module: torch.nn.Module) -> Path:
+def torchscript(path: Path, module: Any) -> Path:
     """Script a module and save it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    import torch
+
     torch.jit.script(module.eval()).save(str(path))
     return path
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from real_engine import IMAGE, CannotRun, RealEngine, import_image, triton_mounts
+
+from tests.docker.real_engine import IMAGE, CannotRun, RealEngine, import_image, triton_mounts
 
 SETTINGS = ("IMAGE", "GPU", "SHM_SIZE", "IPC", "MEMORY", "ULIMITS", "MOUNTS", "HOME", "RUNTIME", "LIFETIME")
 
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.docker)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEngine]:
     """A real dockerd; at the end nothing of it may be left on this machine."""
     interfaces = sorted(name for _, name in socket.if_nameindex())
@@ -61,7 +62,7 @@ def in_network(engine: RealEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(engine: RealEngine) -> Iterator[Any]:
     """A client of the engine, for what the tests look at themselves."""
     import docker
@@ -71,7 +72,7 @@ def client(engine: RealEngine) -> Iterator[Any]:
     made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mounts(client: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The test image is in the engine; returns the mounts that fill it."""
     environment, text = triton_mounts(tmp_path_factory.mktemp("caches"))
@@ -90,7 +91,7 @@ def settings(mounts: str, in_network: None, monkeypatch: pytest.MonkeyPatch, tmp
     return tmp_path / "home"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with one small ONNX model, `scores`: FP32 [-1, 8] times a matrix."""
     import onnx
@@ -118,7 +119,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with no model: the quickest server there is."""
     return tmp_path_factory.mktemp("empty")

@@ -15,7 +15,6 @@ from typing import Any
 import docker
 import httpx
 import pytest
-from real_engine import IMAGE, CannotRun, RealEngine, import_image
 
 from lab_utils import server as triton
 from lab_utils.server import docker_engine, docker_launch
@@ -24,6 +23,7 @@ from lab_utils.server.docker import DockerServer
 from lab_utils.server.docker_engine import container_name
 from lab_utils.server.docker_errors import EngineError, Fault
 from lab_utils.server.docker_settings import DEFAULT_IMAGE
+from tests.docker.real_engine import IMAGE, CannotRun, RealEngine, import_image
 
 
 def fault_of(server: DockerServer, fault: Fault) -> str:

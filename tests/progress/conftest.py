@@ -18,7 +18,7 @@ from lab_utils.lab import Lab  # noqa: E402
 from lab_utils.progress.context import LabContext  # noqa: E402
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_folders(private_folders: Path) -> Iterator[Path]:
     """The folders of this test run; the tiny lab's server is stopped at the end."""
     yield private_folders

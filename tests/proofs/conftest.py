@@ -12,7 +12,7 @@ from tests.proofs.kit.world import World
 LABS = discover()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def worlds(private_folders: object) -> Iterator[dict[str, World]]:
     """One world per lab, made when it is first asked for; all servers are stopped at the end."""
     made: dict[str, World] = {}
