@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
@@ -23,15 +25,33 @@ from lab_utils.server.embedded import EmbeddedServer
 pytestmark = pytest.mark.usefixtures("settings")
 
 
+ASK_GRPC = """
+import io, sys
+import numpy as np
+import tritonclient.grpc as triton
+
+images = np.load(io.BytesIO(sys.stdin.buffer.read()))
+with triton.InferenceServerClient(sys.argv[1]) as client:
+    tensor = triton.InferInput("x", list(images.shape), "FP32")
+    tensor.set_data_from_numpy(images)
+    answer = client.infer("scores", [tensor]).as_numpy("y")
+np.save(sys.stdout.buffer, answer)
+"""
+
+
 def ask(endpoints: Endpoints, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The model's answer over HTTP and over gRPC."""
-    answers = []
-    for module, address in ((triton_http, endpoints.http), (triton_grpc, endpoints.grpc)):
-        with module.InferenceServerClient(address) as client:
-            tensor = module.InferInput("x", list(images.shape), "FP32")
-            tensor.set_data_from_numpy(images)
-            answers.append(client.infer("scores", [tensor]).as_numpy("y"))
-    return answers[0], answers[1]
+    with triton_http.InferenceServerClient(endpoints.http) as client:
+        tensor = triton_http.InferInput("x", list(images.shape), "FP32")
+        tensor.set_data_from_numpy(images)
+        over_http = client.infer("scores", [tensor]).as_numpy("y")
+    # In a process of its own: these tests run in the engine's network namespace, and gRPC's threads,
+    # which outlive the test, would stay there and fail every gRPC test that comes later.
+    sent = io.BytesIO()
+    np.save(sent, images)
+    command = [sys.executable, "-c", ASK_GRPC, endpoints.grpc]
+    answer = subprocess.run(command, input=sent.getvalue(), capture_output=True, timeout=60, check=True)
+    return over_http, np.load(io.BytesIO(answer.stdout))
 
 
 def test_a_container_answers_like_the_embedded_server(repository: Path, client: Any) -> None:
