@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
 from collections.abc import MutableMapping
@@ -82,7 +83,8 @@ class Lab:
 
         Args:
             options: Options of tritonserver, such as `"--strict-readiness=false"`. Other options
-                than the running server's restart it.
+                than the running server's restart it. Without options: those of the last start, so
+                that a server that died comes back as it was.
             timeout: Seconds to wait.
 
         Returns:
@@ -91,6 +93,11 @@ class Lab:
         Raises:
             ServerError: With the decisive lines of the server's log, their cause and the mend.
         """
+        running = triton.find(self._name)
+        if not options:
+            options = tuple(self._last_options(running))
+        elif running is not None and list(options) != self._last_options(running):
+            print("Replacing the running server: it was started with other options.")
         explicit = any(option.startswith("--model-control-mode=") for option in options)
         server = triton.start(
             self.repository,
@@ -100,8 +107,23 @@ class Lab:
             wait_for=() if explicit else self._spec.models,
             timeout=timeout,
         )
+        self._options_file.write_text(json.dumps(list(options)))
         print(_line(server))
         return server
+
+    @property
+    def _options_file(self) -> Path:
+        return self.work / ".server-options.json"
+
+    def _last_options(self, running: Server | None) -> list[str]:
+        """The options of the running server, else of the lab's last start."""
+        record = triton.record(self._name) if running is not None else None
+        if record is not None:
+            return list(record.options)
+        try:
+            return [str(option) for option in json.loads(self._options_file.read_text())]
+        except (OSError, ValueError, TypeError):
+            return []
 
     @property
     def server(self) -> Server:
@@ -178,7 +200,10 @@ class Lab:
         """Check, store, refresh the shown panels; display nothing."""
         one = self._find(id)
         verdict = run_checkpoint(one, LabContext.of(self.number), self._namespace)
-        self.store.record(one, verdict, verdict.evidence.get("server"))
+        before = self.store.entries().get(one.id)
+        # A restarted kernel or a stopped server is no wrong answer: an earlier PASS stays in the panel.
+        if verdict.evidence.get("judged", True) or before is None or not before.verdict.passed:
+            self.store.record(one, verdict, verdict.evidence.get("server"))
         panels.refresh_all(self.number)
         return verdict
 

@@ -132,13 +132,19 @@ def stop(
 
 
 def logs(
-    name: Annotated[str | None, typer.Argument(help="Name of the server. Default: the only one.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name of the server. Default: the only one, else the last that ended."),
+    ] = None,
     tail: Annotated[int | None, typer.Option(min=1, help="Only the last lines.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the server ends.")] = False,
 ) -> None:
     """Show what a server printed. Works for one that ended, too."""
     from lab_utils import server as triton
 
+    if name is None and not triton.running():
+        ended = sorted(triton.all_records(), key=lambda r: r.created)
+        name = ended[-1].name if ended else None
     record = triton.record(name) if name else None
     if record and not record.alive() and triton.find(record.name) is None:
         text = record.log.read_text(errors="replace") if record.log.exists() else ""

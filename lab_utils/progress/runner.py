@@ -37,7 +37,10 @@ def run_checkpoint(checkpoint: Checkpoint, context: LabContext, namespace: Mappi
     context.server = None
     try:
         if checkpoint.needs_server:
-            context.server, identity = prove_server(context)
+            try:
+                context.server, identity = prove_server(context)
+            except Refusal as refusal:
+                return _unjudged(refusal.verdict)
         verdict = run_limited(checkpoint.function, context, answers, timeout=CHECK_SECONDS)
         verdict = _sound(checkpoint, verdict)
     except Refusal as refusal:
@@ -76,8 +79,10 @@ def _missing(missing: list[str], namespace: Mapping[str, Any]) -> Verdict:
     return failed(
         expected="the notebook defines " + ", ".join(f"`{name}`" for name in missing),
         found="not defined in the notebook: " + ", ".join(hints),
-        next_step="Run the cell that defines it, with exactly this name, then check again.",
+        next_step="Run the cell that defines it, with exactly this name, then check again. After a restart "
+        "of the kernel: Run > Run All Above Selected Cell.",
         error="missing name",
+        judged=False,
     )
 
 
@@ -97,8 +102,13 @@ def _server_is_why(context: LabContext) -> Verdict | None:
     try:
         prove_server(context)
     except Refusal as refusal:
-        return replace(refusal.verdict, found=f"during the check: {refusal.verdict.found}")
+        return _unjudged(replace(refusal.verdict, found=f"during the check: {refusal.verdict.found}"))
     return None
+
+
+def _unjudged(verdict: Verdict) -> Verdict:
+    """A FAIL that says nothing about the answer: it was not there, or there was no server to ask."""
+    return replace(verdict, evidence={**verdict.evidence, "judged": False})
 
 
 def _broken(checkpoint: Checkpoint, error: BaseException) -> Verdict:

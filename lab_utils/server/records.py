@@ -42,6 +42,8 @@ class Ended:
             meaning = {"SIGKILL": "killed from outside, or out of memory", "SIGSEGV": "it crashed",
                        "SIGABRT": "it gave up on an internal error"}  # fmt: skip
             return f"ended by signal {self.signal} ({name}: {meaning.get(name, 'sent by another process')})"
+        if self.code == 0:
+            return "ended in order (exit code 0), as after SIGTERM"
         return f"ended by itself with exit code {self.code}"
 
 

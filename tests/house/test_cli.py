@@ -175,6 +175,14 @@ def test_check_runs_the_notebook_again_and_leaves_it_and_the_progress_alone(trit
     assert words.returncode == 1
     assert "FAIL  1.1" in words.stdout
     assert "0 of" in words.stdout
+    # The student's own copy is another matter: its fresh result is where the student is now.
+    copy = own_folders / "work" / "01-Triton_Setup_and_Installation.ipynb"
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(before)
+    assert triton_lab("check", "01").returncode == 1
+    stored = json.loads((own_folders / "work" / "progress.json").read_text())["checkpoints"]
+    assert {entry["verdict"]["status"] for entry in stored.values()} == {"FAIL"}
+    assert len(stored) == len(by_id)
 
 
 def test_check_names_the_missing_notebook(triton_lab):

@@ -109,6 +109,7 @@ def test_a_killed_server_shows_in_status_with_its_reason_and_its_log_stays_reada
     assert answer.returncode == 0
     assert "mnist_mlp" in answer.stdout
     assert "no longer runs" in answer.stderr
+    assert triton_lab("logs").stdout == answer.stdout, "without a name: the last that ended"
 
 
 def test_follow_shows_the_end_of_a_server_and_ends_with_it(triton_lab, own_folders):

@@ -15,6 +15,7 @@ import pytest
 import tritonclient.http
 
 import lab_utils
+from lab_utils import server as triton
 from lab_utils.errors import LabError
 from lab_utils.lab import CheckFailed, Lab
 from lab_utils.progress import render
@@ -167,6 +168,36 @@ def test_a_damaged_progress_file_is_told_in_the_panel(lab: Lab) -> None:
     lab.progress()
     assert "could not be read" in lab.panel._summary.value
     assert (lab.store.path.parent / "progress.damaged-1.json").read_text() == "{"
+
+
+def test_a_pass_survives_a_restarted_kernel_and_a_stopped_server(lab: Lab, answers: dict[str, Any]) -> None:
+    lab.check("90.1")
+    assert lab.store.entries()["90.1"].verdict.passed
+    forgetful = Lab("90", namespace={})
+    assert forgetful.check("90.1").status is Status.FAIL, "a missing answer never passes"
+    assert lab.store.entries()["90.1"].verdict.passed, "and takes no points away"
+    lab.stop()
+    assert lab.check("90.1").status is Status.FAIL, "no server, no PASS"
+    assert lab.store.entries()["90.1"].verdict.passed
+    lab.start()
+    answers["is_ready"] = lambda url, model: True
+    assert lab.check("90.1").status is Status.FAIL
+    assert not lab.store.entries()["90.1"].verdict.passed, "a wrong answer does"
+
+
+def test_a_server_comes_back_with_its_last_options(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    option = "--log-verbose=1"
+    lab.start(option)
+    assert "Replacing the running server" in capsys.readouterr().out
+    assert lab.start().pid == lab.server.pid, "without options the running server is kept"
+    lab.stop()
+    lab.start()
+    record = triton.record("lab90")
+    assert record is not None
+    assert record.options == (option,)
+    lab.stop()
+    lab._options_file.unlink()
+    lab.start()
 
 
 def test_stop_and_start_and_other_options(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
