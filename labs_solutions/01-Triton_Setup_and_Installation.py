@@ -14,8 +14,8 @@
 # %% [markdown]
 # # Lab 1: Triton setup and installation
 #
-# In one sitting you start a real Triton Inference Server, ask it in six ways, break it in seven, and
-# mend it each time.
+# You start a real Triton Inference Server, ask it in six ways, break it in seven, and fix it each
+# time.
 #
 # | | |
 # |---|---|
@@ -44,6 +44,9 @@ lab = Lab("01")
 #
 # Start a server and print the configuration of the one model that it serves. Then send ten images,
 # and look at the answers.
+#
+# After a kernel restart, or when the server has died, choose *Run > Run All Above Selected Cell*, then
+# go on.
 
 # %%
 server = lab.start("--model-control-mode=explicit", "--load-model=*")
@@ -85,7 +88,7 @@ draw_digits(ten, scores.argmax(axis=1))
 # | `remote` | a Triton that somebody else runs | you give its address |
 #
 # `TRITON_LAB_RUNTIME` chooses. The notebook is the same for all three. `triton-lab doctor` looks at
-# your machine and says what it has, what it lacks, and how to mend that.
+# your machine and says what it has, what it lacks, and how to fix that.
 
 # %%
 # !triton-lab doctor
@@ -106,21 +109,24 @@ draw_digits(ten, scores.argmax(axis=1))
 #
 # Without `127.0.0.1:` the port is open to the whole network. Triton has no password. Docker's
 # 64 MiB of shared memory are too few for Triton's Python models: `--shm-size` raises them.
+#
+# A *model repository* is a folder with `NAME/config.pbtxt` and `NAME/1/model.onnx` for each model;
+# `1` is the version.
 
 # %% [markdown]
 # ### Exercise 1.1 · The docker run line
 # *5 minutes · difficulty 1 of 3 · 2 points*
 #
-# Build the command that starts Triton in a container, as a list of arguments. Nothing is run: the
-# check reads your list the way Docker would.
+# Build the command that starts Triton in a container. Nothing is run: the check reads your list the
+# way Docker would.
 #
 # You must:
 # - use the image `IMAGE` and remove the container when it ends (`--rm`);
 # - map ports 8000 (HTTP), 8001 (gRPC) and 8002 (metrics) to the same ports of `127.0.0.1`;
-# - mount `repository` read-only at `/models`, as an absolute path: a relative one is taken for the
-#   name of a Docker volume;
-# - give 1 GiB of shared memory, and all GPUs if `gpu` is true, only then;
-# - run `tritonserver` on the repository at `/models`.
+# - mount `repository` read-only at `/models`, as an absolute path: Docker takes a relative one for the
+#   name of a volume;
+# - give 1 GiB of shared memory (`--shm-size=1g`), and only if `gpu` is true all GPUs (`--gpus=all`);
+# - run `tritonserver --model-repository=/models`.
 
 # %%
 from pathlib import Path
@@ -181,11 +187,11 @@ lab.check("1.1")
 # ### Exercise 1.2 · The options that matter
 # *6 minutes · difficulty 2 of 3 · 3 points*
 #
-# Choose the options of a server that is there for one model. The check starts real servers with your
+# Choose the options of a server for one model. The check starts real servers with your
 # list, on a folder that also holds other models, some of them broken.
 #
 # You must:
-# - give the server the id `name` and load `model` alone; others may follow by request;
+# - give the server the id `name` and load `model` alone; other models may be loaded later on request;
 # - end at once if `model` cannot be loaded, so that the cluster notices;
 # - stay ready when somebody's later load of another model fails;
 # - refuse a model without a complete config instead of guessing it;
@@ -233,8 +239,12 @@ lab.check("1.2")
 # %% [markdown]
 # ### Reading the log
 #
-# Every line begins with its severity (`I`, `W`, `E`), month and day, time and process. Break a config
-# on purpose, start a second server, and read what it says. In `typo`, a field's name is misspelt.
+# Triton's own lines begin with their severity (`I`, `W`, `E`), month and day, time and process. Lines of
+# libraries (`[libprotobuf ERROR`, `Error: … NVML`) do not. Break a config on purpose, start a second
+# server, and read what it says. In `typo`, a field's name is misspelt.
+#
+# `failed to load all models` means that one model failed or more; this server goes on serving the
+# others.
 
 # %%
 import shutil
@@ -279,7 +289,7 @@ for line in log.splitlines():
 
 # %% [markdown]
 # ### Exercise 1.3 · Read a start-up log
-# *8 minutes · difficulty 3 of 3 · 4 points*
+# *12 minutes · difficulty 3 of 3 · 4 points*
 #
 # Turn a log into a table: which models are ready, and why the others are not. The check starts a
 # server on models that it broke itself, in several ways, and gives you its log.
@@ -560,7 +570,7 @@ lab.check("1.6")
 # length stands in `Inference-Header-Content-Length`, then the bytes: that is what `tritonclient` sends.
 #
 # JSON is also a risk. This release allocates what `shape` announces before it looks at the data: one
-# request with a shape of a thousand million ends the server. Do not try it here. Keep such a port on
+# request with a shape of one billion ends the server. Do not try it here. Keep such a port on
 # `127.0.0.1`, or behind a proxy that limits requests.
 
 # %%
@@ -587,18 +597,21 @@ with httpx.Client() as http:
         print(f"{name:7} {len(body):9,d} bytes   {times[name] / times['binary']:5.1f} x the time of binary")
 
 # %% [markdown]
-# ## 6 · A large batch: moving bytes is the cost
+# ## 6 · A large batch: most of the time goes into moving data
 #
 # 8192 images are 24.5 MiB. HTTP and gRPC copy them through a socket. If client and server share a
-# machine, both can map the same memory, and the request carries only a name:
+# machine, both can map the same memory:
 #
-# 1. the client creates it: `create_shared_memory_region(NAME, "/KEY", bytes)`;
-# 2. the client fills it, and tells the server: `register_system_shared_memory(NAME, "/KEY", bytes)`;
-# 3. requests name it: `tensor.set_shared_memory(NAME, bytes)`;
-# 4. the server forgets it: `unregister_system_shared_memory(NAME)`;
-# 5. the client destroys it; until then its memory stays taken.
+# 1. create it: `create_shared_memory_region(NAME, "/KEY", bytes)`;
+# 2. fill it, and tell the server: `register_system_shared_memory(NAME, "/KEY", bytes)`;
+# 3. name it in requests: `tensor.set_shared_memory(NAME, bytes)`;
+# 4. let the server forget it: `unregister_system_shared_memory(NAME)`;
+# 5. destroy it; until then its memory stays taken.
 #
-# The picture divides each way by Triton's own clock. What the server did not spend is transport.
+# NAME is Triton's word for the region, `/KEY` its file in `/dev/shm`.
+#
+# The picture divides each way by Triton's own clock. The rest is transport; shared memory saves that
+# alone. In `compute_input` Triton copies the batch to the model's process.
 
 # %%
 import tritonclient.utils.shared_memory as shm
@@ -627,7 +640,7 @@ except httpclient.InferenceServerException as error:
 shm.destroy_shared_memory_region(region)
 client.close()
 grpc.close()
-draw_phases(ways)
+draw_phases(ways)  # on a noisy machine, run this cell again
 
 # %% [markdown]
 # ### Exercise 1.7 · Batch 8192 through shared memory
@@ -895,11 +908,11 @@ with socket.socket() as other_program:
         print(error)
 
 # %% [markdown]
-# The mend: another port, or end the program that holds this one.
+# The fix: another port, or end the program that holds this one.
 #
 # ### Server killed
 #
-# `kill -9` leaves no time to say good-bye. The next request finds nobody:
+# `kill -9` leaves no time to say good-bye. Nothing answers the next request:
 
 # %%
 import os
@@ -919,7 +932,7 @@ except httpx.ConnectError as error:
 # ### Exercise 1.10 · Break it, fix it
 # *9 minutes · difficulty 3 of 3 · 4 points*
 #
-# Predict, cause, mend. `message_of` in the next cell sends one request and gives back the refusal.
+# Predict, cause, fix. `message_of` in the next cell sends one request and gives back the refusal.
 #
 # You must:
 # - in `predict`, name the letter of the message for each of the seven faults;
@@ -1035,7 +1048,7 @@ farewell.stop()
 #
 # - A repository, a few options and one process make a server; its log says what became of it.
 # - Live, ready and model ready are three questions, with three askers.
-# - The protocol is plain; for large batches, moving bytes is the cost.
+# - For large batches, most of the time goes into moving data.
 # - Messages name what was expected and what came.
 #
 # Base criteria of the course, proven by your checkpoints: server installed and started (1.2, 1.3),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import numpy as np
@@ -14,46 +15,96 @@ from lab_utils.progress.context import LabContext, Refusal, refuse
 from lab_utils.progress.recorder import Recorder
 from lab_utils.progress.wire import Recorded
 
-# What a client raises when it finds nobody, or when the address is malformed.
-_CONNECTION_ERRORS = {
+# What a client raises when nothing answers at the address.
+CONNECTION_ERRORS = {
     "ConnectionRefusedError",
     "ConnectError",
     "ConnectTimeout",
     "gaierror",
-    "InvalidURL",
     "OSError",
     "TimeoutError",
-    "UnsupportedProtocol",
+}
+
+_HTTP = 'write f"http://{url}/…"'
+
+# A mistake that the error itself gives away: what to look for in the verdict, and the next step.
+_HINTS = {
+    r"UnsupportedProtocol|InvalidURL|MissingSchema|InvalidSchema": f"`url` is `host:port`: {_HTTP}.",
+    r"should not include the scheme": "tritonclient wants `host:port`: pass `url` as it is.",
+    r"ndarray is not JSON serializable": "JSON knows lists, not arrays: send `images.tolist()`.",
 }
 
 
+def shorten(text: Any, limit: int = 200) -> str:
+    """A text of at most `limit` characters; "…" at the end says that it was cut."""
+    whole = str(text)
+    return whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
+
+
+def need_return(name: str, value: Any) -> None:
+    """Refuse None, the value of a function without a `return`."""
+    if value is None:
+        refuse(expected=f"`{name}` returns its answer", found="it returned None", next_step="Add a `return`.")
+
+
+def with_hint(refusal: Refusal, hints: Mapping[str, str]) -> NoReturn:
+    """Raise a refusal again, with a next step that fits the student's error, if one of `hints` does.
+
+    Args:
+        refusal: As `LabContext.call` raised it.
+        hints: Regular expression for the error → next step.
+    """
+    verdict = refusal.verdict
+    for pattern, next_step in hints.items():
+        if "error" in verdict.evidence and re.search(pattern, verdict.found):
+            refuse(
+                expected=verdict.expected, found=verdict.found, next_step=next_step, **dict(verdict.evidence)
+            )
+    raise refusal
+
+
 def call_at(
-    ctx: LabContext, function: Any, recorder: Recorder, *args: Any, timeout: float = 30.0, **kwargs: Any
+    ctx: LabContext,
+    function: Any,
+    recorder: Recorder,
+    *args: Any,
+    timeout: float = 30.0,
+    hints: Mapping[str, str] | None = None,
 ) -> Any:
     """Call a student's function with the recorder's address as its first argument.
 
+    Args:
+        ctx: The check's context.
+        function: The student's function.
+        recorder: What its first argument leads to.
+        args: Its further arguments.
+        timeout: Limit in seconds.
+        hints: Regular expression for an error of this exercise → next step.
+
     Raises:
-        Refusal: As `LabContext.call`; also when the function did not use the address.
+        Refusal: As `LabContext.call`; also when it did not use the address, or returned None.
     """
     name = getattr(function, "__name__", "the function")
     try:
-        value = ctx.call(function, recorder.address, *args, timeout=timeout, **kwargs)
+        value = ctx.call(function, recorder.address, *args, timeout=timeout)
     except Refusal as refusal:
         error, found = refusal.verdict.evidence.get("error"), refusal.verdict.found
-        nobody = error in _CONNECTION_ERRORS or "StatusCode.UNAVAILABLE" in found
+        nobody = error in CONNECTION_ERRORS or "StatusCode.UNAVAILABLE" in found
         if recorder.connections == 0 and nobody:
             refuse(
                 expected=f"`{name}` asks the server at the given address {recorder.address}",
                 found=f"it looked elsewhere and found nobody: {found}",
                 next_step="No fixed address such as localhost:8000: use the argument `url`.",
             )
-        raise
+        with_hint(refusal, {**(hints or {}), **_HINTS})
     if recorder.connections == 0:
         refuse(
             expected=f"`{name}` asks the server at the given address {recorder.address}",
             found=f"it answered {value!r:.60} without a connection to that address",
-            next_step="Ask the server at `url` each time; do not use the notebook's own `server` inside.",
+            next_step="Ask the server at `url` each time, not the notebook's own `server`. "
+            f"With httpx, {_HTTP}: without `http://` it fails before it connects.",
         )
+    need_return(name, value)
     return value
 
 

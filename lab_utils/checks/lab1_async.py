@@ -63,6 +63,12 @@ def check_async(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
             found="a list of handles: promises, not answers",
             next_step="Call `get_result()` on each handle, then `as_numpy`.",
         )
+    if any(hasattr(part, "as_numpy") for part in found):
+        refuse(
+            expected="a list of arrays",
+            found=f"a list of {type(found[0]).__name__}: whole answers, not yet arrays",
+            next_step='Take the tensor out of each: `result.as_numpy("output")`, then `.argmax(axis=1)`.',
+        )
     if [len(part) if hasattr(part, "__len__") else -1 for part in found] != sizes:
         got = [len(part) if hasattr(part, "__len__") else -1 for part in found]
         if sorted(got) == sorted(sizes):

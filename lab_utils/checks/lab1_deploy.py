@@ -13,6 +13,7 @@ import numpy as np
 import tritonclient.http as httpclient
 from numpy.typing import NDArray
 
+from lab_utils.checks.asking import CONNECTION_ERRORS, with_hint
 from lab_utils.checks.repositories import fresh_name
 from lab_utils.models.build import torchscript_file
 from lab_utils.progress.context import LabContext, Refusal, refuse
@@ -88,7 +89,9 @@ def _judge_load(recorder: Recorder, refusal: Refusal, repository: Path, name: st
     """Say why a load failed; the load API itself often does not."""
     if refusal.verdict.evidence.get("error") == "NotImplementedError":
         return
-    if recorder.connections == 0:
+    if refusal.verdict.evidence.get("error") == "FileNotFoundError":
+        with_hint(refusal, {"": "`mkdir(parents=True, exist_ok=True)` makes the folders above too."})
+    if recorder.connections == 0 and refusal.verdict.evidence.get("error") in CONNECTION_ERRORS:
         refuse(
             expected="the server at `url` is asked to load the model",
             found=f"it was not asked. {refusal.verdict.found}",
@@ -106,7 +109,7 @@ def _judge_load(recorder: Recorder, refusal: Refusal, repository: Path, name: st
         refuse(
             expected=f"Triton loads `{name}`",
             found=_log_lines(server, name) or refusal.verdict.found,
-            next_step="Mend what the log says about config.pbtxt, then deploy again.",
+            next_step="Fix what the log says about config.pbtxt, then deploy again.",
         )
 
 

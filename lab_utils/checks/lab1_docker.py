@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lab_utils.checks.asking import need_return
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 
@@ -74,7 +75,23 @@ def _parse(arguments: list[str]) -> _Run:
             )
     if items:
         run.image, run.command = items[0], items[1:]
+    if "" in items:
+        _no(
+            "one list item per argument, none of them empty",
+            "an empty item in the list: Docker takes it for the image"
+            if not run.image
+            else "an empty item after the image: tritonserver gets it as an argument",
+            'Add an item only where it is needed: `if gpu: command += […]`, not `… if gpu else ""`.',
+        )
     return run
+
+
+def _numbers(text: str) -> list[str]:
+    """The ports of `8000` or of a range such as `8000-8002`."""
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if match is None or not 0 <= int(match[2]) - int(match[1]) < 10:
+        return [text]  # a longer range is no mapping of three ports: it is judged as it stands
+    return [str(port) for port in range(int(match[1]), int(match[2]) + 1)]
 
 
 def _judge_ports(run: _Run) -> None:
@@ -96,7 +113,7 @@ def _judge_ports(run: _Run) -> None:
                 f"`{text}` maps host port {parts[1]} to port {parts[2]}",
                 "Use the same number twice.",
             )
-        inside.add(parts[2])
+        inside.update(_numbers(parts[2]))
     missing = {"8000", "8001", "8002"} - inside
     if missing:
         _no(
@@ -167,6 +184,13 @@ def _judge_gpu(run: _Run, gpu: bool) -> None:
 
 
 def _judge_command(run: _Run) -> None:
+    late = [w for w in run.command if _SHORT.get(w, w.partition("=")[0]) in _SWITCHES | _WITH_VALUE]
+    if run.image == IMAGE and late:
+        _no(
+            "after the image: the command inside the container, and nothing for Docker",
+            f"`{late[0]}` after the image: tritonserver gets it, not Docker",
+            "Options of Docker go before the image.",
+        )
     if run.image != IMAGE:
         _no(f"the image {IMAGE}", f"the image is `{run.image}`", "Put `IMAGE` after Docker's own options.")
     words = [w for item in run.command for w in item.split("=", 1)]
@@ -196,6 +220,7 @@ def check_docker_run(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
         (Path(folder), False),
     ):
         arguments = ctx.call(answers["docker_run"], repository, gpu)
+        need_return("docker_run", arguments)
         if isinstance(arguments, str):
             _no(
                 "a list of arguments",

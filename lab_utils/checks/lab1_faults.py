@@ -12,7 +12,7 @@ import tritonclient.http as httpclient
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from lab_utils.checks.asking import attempt, call_at, judge_digits, request_header
+from lab_utils.checks.asking import attempt, call_at, judge_digits, request_header, shorten
 from lab_utils.checks.repositories import place
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.recorder import Recorder
@@ -36,7 +36,7 @@ def _judge_prediction(found: Any) -> None:
     if not isinstance(found, dict) or set(found) != set(_LETTERS):
         refuse(
             expected=f"`predict` returns a letter for each of: {', '.join(_LETTERS)}",
-            found=f"{found!r:.200}",
+            found=shorten(repr(found)),
             next_step="Seven faults, seven letters, with these names as keys.",
         )
     wrong = [fault for fault, letter in _LETTERS.items() if str(found[fault]).strip().upper() != letter]
@@ -74,7 +74,7 @@ def _judge_errors(found: Any, recorder: Recorder, count: int) -> None:
     if not isinstance(found, dict) or set(found) != set(faults):
         refuse(
             expected=f"`collect_errors` returns a message for each of: {', '.join(faults)}",
-            found=f"{found!r:.200}",
+            found=shorten(repr(found)),
             next_step="Five faults, with these names as keys.",
         )
     sent = [_signature(request) for request in recorder.requests]
@@ -89,13 +89,13 @@ def _judge_errors(found: Any, recorder: Recorder, count: int) -> None:
         if signature not in sent:
             refuse(
                 expected=f"{fault}: a request that is wrong in this one thing, as the exercise says",
-                found=f"no such request arrived; the message is: {message[:120]}",
+                found=f"no such request arrived; the message is: {shorten(message)}",
                 next_step="Cause the fault for real, with the name, shape or number that the exercise gives.",
             )
         if words not in message:
             refuse(
                 expected=f"{fault}: Triton's message with `{words}`",
-                found=message[:200],
+                found=shorten(message),
                 next_step="Put each message beside the fault that caused it.",
             )
 
@@ -187,7 +187,8 @@ def _judge_recovery(ctx: LabContext, function: Any) -> None:
     if not isinstance(error, InferenceServerException):
         refuse(
             expected="Triton's refusal reaches the caller",
-            found=f"`ask_surely` hid it: {'it returned an answer' if error is None else repr(error)[:120]}",
+            found="`ask_surely` hid it: "
+            + ("it returned an answer" if error is None else shorten(repr(error), 120)),
             next_step="Do not catch InferenceServerException.",
         )
     hopeless = _Restart(dead)
@@ -196,7 +197,7 @@ def _judge_recovery(ctx: LabContext, function: Any) -> None:
         refuse(
             expected="one restart, and then the error, when the new server is dead too",
             found=f"{hopeless.calls} restarts, then {type(error).__name__ if error else 'an answer'}",
-            next_step="Do not loop: a server that dies at once would be restarted for ever.",
+            next_step="Do not loop: a server that dies at once would be restarted forever.",
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
-from lab_utils.checks.asking import attempt, call_at
+from lab_utils.checks.asking import attempt, call_at, need_return
 from lab_utils.checks.repositories import NOT_ONNX, fresh_name, place
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
@@ -51,6 +51,7 @@ def _judge_info(ctx: LabContext, function: Any, server: Server, id: str, good: s
 
 
 def _states(found: Any) -> dict[str, bool]:
+    need_return("health", found)
     if not isinstance(found, dict) or set(found) != set(_KEYS):
         refuse(
             expected='`health` returns {"live": …, "ready": …, "model": …}',

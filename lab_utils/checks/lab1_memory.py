@@ -21,6 +21,10 @@ from lab_utils.progress.registry import Verdict, checkpoint, passed, skipped
 
 _REGION = "/v2/systemsharedmemory/region/"
 _BATCH = 8192
+_HINTS = {
+    "KeyError: 'data'": "The scores are in your region, not in the answer: "
+    "read them with `shm.get_contents_as_numpy`."
+}
 
 
 def _register(address: str, name: str, key: str, size: int) -> str:
@@ -150,7 +154,7 @@ def check_memory(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
         )
     images, _ = ctx.digits(_BATCH)
     with ctx.counting("mnist_mlp") as delta, ctx.recorder(address) as recorder:
-        found = call_at(ctx, function, recorder, images)
+        found = call_at(ctx, function, recorder, images, hints=_HINTS)
     regions = _regions(recorder)
     if delta.inference_count != _BATCH:
         refuse(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab_utils.checks.asking import attempt, post
+from lab_utils.checks.asking import attempt, need_return, post, shorten
 from lab_utils.checks.repositories import NOT_ONNX, fresh_name, place
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
@@ -34,6 +34,7 @@ def _load(server: Server, model: str) -> bool:
 
 def _options(ctx: LabContext, function: Any, name: str, model: str, seconds: int) -> list[str]:
     found = ctx.call(function, name, model, seconds)
+    need_return("server_options", found)
     if not isinstance(found, list) or not all(isinstance(o, str) for o in found):
         refuse(
             expected="a list of strings, one per option",
@@ -163,7 +164,7 @@ def _wrong_name(text: str) -> str:
     "1.3",
     title="Read a start-up log",
     points=4,
-    minutes=8,
+    minutes=12,
     difficulty=3,
     answers=("read_log",),
     needs_server=False,
@@ -190,6 +191,7 @@ def check_read_log(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
     log = server.logs()
 
     found = ctx.call(answers["read_log"], log)
+    need_return("read_log", found)
     if not isinstance(found, dict):
         refuse(
             expected="a dictionary", found=f"{found!r:.80}", next_step="Return model name → READY or reason."
@@ -222,10 +224,8 @@ def _judge_names(found: Mapping[Any, Any], truth: Mapping[str, str], log: str) -
         refuse(
             expected=f"an entry for each of the {len(truth)} models in the log",
             found=f"no entry for {', '.join(missing)}",
-            next_step="The table of models leaves out those whose config could not be read: "
-            "look for `Poll failed` lines."
-            if table_only
-            else "Look at every line with `failed to load` or `successfully loaded`.",
+            next_step=("The table of models leaves out those whose config could not be read. " * table_only)
+            + "Look at every line with `Poll failed`, `failed to load` or `successfully loaded`.",
         )
     extra = sorted(str(name) for name in set(found) - set(truth))
     if extra:
@@ -242,7 +242,7 @@ def _judge_reason(model: str, found: str, wanted: str) -> None:
         if found != wanted:
             refuse(
                 expected=f'for `{model}`, which was loaded: "READY"',
-                found=found[:200],
+                found=shorten(found),
                 next_step="A model with a line `successfully loaded` is READY, in these letters.",
             )
         return
@@ -255,26 +255,32 @@ def _judge_reason(model: str, found: str, wanted: str) -> None:
     if "failed to read text proto" in found:
         refuse(
             expected=f"for `{model}`: libprotobuf's LINE:COLUMN and reason",
-            found=found[:200],
+            found=shorten(found),
             next_step="`failed to read text proto` says only that it failed. The line above it says why.",
         )
     if wanted not in found:
         refuse(
             expected=expected,
-            found=found[:200] or "an empty reason",
+            found=shorten(found) or "an empty reason",
             next_step="Each reason belongs to its own model. Forget libprotobuf's line once it is used.",
         )
-    text = found.strip().strip('"')
+    text = found.strip().lstrip('"')
     start = re.sub(r"^\d+:\d+: ", "", text)
     if not start.startswith(wanted):
         refuse(
             expected=f"the reason alone: {wanted}…",
-            found=text[:200],
+            found=shorten(text),
             next_step="Cut off what stands before the reason: time, file, and the model's name.",
+        )
+    if text.endswith('"') and text.count('"') % 2:  # a reason may end with a quoted name of its own
+        refuse(
+            expected=f"the reason alone: {wanted}…",
+            found=f"…{text[-60:]}",
+            next_step="The last quote closes Triton's whole message: leave it out.",
         )
     if ("enumeration" in wanted or "no field" in wanted) and start == text:
         refuse(
             expected="LINE:COLUMN before libprotobuf's reason, as in `3:14: …`",
-            found=text[:200],
+            found=shorten(text),
             next_step="Keep the position: it says where to look in config.pbtxt.",
         )

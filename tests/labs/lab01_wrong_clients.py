@@ -73,11 +73,12 @@ def _json(
     refused: str = "raise RuntimeError(response.text)",
     scores: str = 'np.array(response.json()["outputs"][0]["data"])',
     answer: str = "scores.reshape(len(images), 10).argmax(axis=1)",
+    http: str = "http://",
 ) -> str:
     return f"""
 def classify_json(url, images):
     tensor = {tensor}
-    response = httpx.post(f"http://{{url}}/v2/models/mnist_mlp/infer", json={{"inputs": [tensor]}})
+    response = httpx.post(f"{http}{{url}}/v2/models/mnist_mlp/infer", json={{"inputs": [tensor]}})
     if response.status_code != 200:
         {refused}
     scores = {scores}
@@ -179,8 +180,9 @@ CLIENTS = {
         WrongAnswer(
             "arrays in JSON",
             _json(tensor='{"name": "input", "shape": images.shape, "datatype": "FP32", "data": images}'),
-            "not JSON serializable",
+            "send `images.tolist()`",
         ),
+        WrongAnswer("no http://", _json(http=""), "`url` is `host:port`"),
         WrongAnswer(
             "no batch in the shape",
             _json(

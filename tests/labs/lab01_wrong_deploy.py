@@ -15,11 +15,12 @@ def _deploy(
     output: str = 'name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 10 ]',
     config_file: str = "config.pbtxt",
     load: str = "client.load_model(name)",
+    mkdir: str = "parents=True, exist_ok=True",
 ) -> str:
     return f'''
 def deploy(url, repository, name, model_file):
     version = repository / name / {version}
-    version.mkdir(parents=True, exist_ok=True)
+    version.mkdir({mkdir})
     shutil.copy({source}, version / "{file}")
     config = f\'\'\'
 name: "{{name}}"
@@ -69,6 +70,7 @@ _TRY = "    try:\n        return ask(url, images)\n"
 DEPLOY = {
     "1.9": [
         WrongAnswer("no version folder", _deploy(version='""'), "without a version folder"),
+        WrongAnswer("mkdir without parents", _deploy(mkdir=""), "makes the folders above too"),
         WrongAnswer("another file name", _deploy(file="digits.pt"), "/1/model.pt; there is"),
         WrongAnswer("misspelt config file", _deploy(config_file="config.pbtext"), "/config.pbtxt; there is"),
         WrongAnswer(

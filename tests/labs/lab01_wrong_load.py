@@ -99,6 +99,11 @@ LOAD = {
             "it returned scores of shape",
         ),
         WrongAnswer(
+            "scores looked for in the answer",
+            _memory(answer='result.as_numpy("output").argmax(axis=1)'),
+            "read them with `shm.get_contents_as_numpy`",
+        ),
+        WrongAnswer(
             "plain HTTP",
             "def classify_shared_memory(url, images):\n    return classify_http(url, images)\n",
             "no region was registered",
@@ -125,6 +130,7 @@ LOAD = {
             "in another order",
         ),
         WrongAnswer("joined", _async(batches="[np.concatenate(batches)]"), "1 requests arrived"),
+        WrongAnswer("answers not unpacked", _async(answer="results"), '`result.as_numpy("output")`'),
         WrongAnswer("handles returned", _async(answer="handles"), "promises, not answers"),
         WrongAnswer(
             "scores",

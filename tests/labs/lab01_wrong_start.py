@@ -121,6 +121,24 @@ START = {
             "`--model-repository` before the image",
         ),
         WrongAnswer(
+            "forgot return",
+            'def docker_run(repository, gpu):\n    ["docker", "run", "--rm", IMAGE]\n',
+            "Add a `return`",
+        ),
+        WrongAnswer(
+            "an empty item where there is no GPU",
+            _docker('command += ["" if not gpu else "--init"]'),
+            "Docker takes it for the image",
+        ),
+        WrongAnswer(
+            "GPUs after the image",
+            _docker(
+                'command = [c for c in command if "gpus" not in c]\n'
+                '    return [*command, IMAGE, "--gpus=all", "tritonserver", "--model-repository=/models"]'
+            ),
+            "Options of Docker go before the image",
+        ),
+        WrongAnswer(
             "container is kept",
             _docker('command.remove("--rm")'),
             "stays behind when it ends",
@@ -169,6 +187,9 @@ def read_log(log):
             "a dot that runs past the quote",
             _log().replace("'([^']+)'", "'(.+)'"),
             "A name ends at the next single quote",
+        ),
+        WrongAnswer(
+            "the last quote kept", _log(failed="found[2] + chr(34)"), "closes Triton's whole message"
         ),
         WrongAnswer("everything is ready", _log(failed='"READY"'), "READY, for a model that was not loaded"),
         WrongAnswer("a list", "def read_log(log):\n    return log.splitlines()\n", "a dictionary"),
