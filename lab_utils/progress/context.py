@@ -126,7 +126,7 @@ class LabContext:
                 expected=f"`{name}` returns an answer",
                 found=f"`{name}` raised {type(error).__name__}: {message}{where}",
                 next_step=f"Call `{name}` in a cell of your own to see the whole traceback, "
-                "then mend that line.",
+                "then fix that line.",
                 error=type(error).__name__,
             )
 
