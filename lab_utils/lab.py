@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab_utils import server as triton
 from lab_utils.errors import LabError
-from lab_utils.paths import project_root
+from lab_utils.lab_repository import RepositoryTools
 from lab_utils.progress import panel as panels
 from lab_utils.progress import render
 from lab_utils.progress.context import LabContext
@@ -23,6 +22,15 @@ from lab_utils.progress.runner import run_checkpoint
 from lab_utils.progress.store import ProgressStore
 from lab_utils.server.base import Server, ServerError
 from lab_utils.server.manage import choose_runtime
+from lab_utils.surroundings import (
+    about_runtime,
+    caller_namespace,
+    ipython_shell,
+    prepare_environment,
+    server_line,
+    short_path,
+    show,
+)
 
 STRICT_VARIABLE = "TRITON_LAB_STRICT"
 
@@ -41,7 +49,7 @@ class ShownVerdict(Verdict):
         """Nothing: `lab.check` has displayed it."""
 
 
-class Lab:
+class Lab(RepositoryTools):
     """A lab in a notebook: its folder, its own server, its checks and its progress.
 
     Attributes:
@@ -63,19 +71,19 @@ class Lab:
         Raises:
             LabError: There is no such lab, or its folder or models cannot be made.
         """
-        _prepare_environment()
+        prepare_environment()
         self._spec = lab_spec(number)
         self.number, self.title = self._spec.number, self._spec.title
-        self._namespace = namespace if namespace is not None else _caller_namespace()
+        self._namespace = namespace if namespace is not None else caller_namespace()
         self._checkpoints = self._spec.checkpoints()
         context = LabContext.of(self.number)
         self.work, self.repository, self._name = context.work, context.repository, context.server_name
         self.store = ProgressStore(self.work.parent / "progress.json")
         copied = copy_models(self._spec.models, self.repository)
-        print(f"Runtime: {choose_runtime()} ({_about(choose_runtime())})")
-        print(f"Folder:  {_short(self.work)}" + (f" (new models: {', '.join(copied)})" if copied else ""))
+        print(f"Runtime: {choose_runtime()} ({about_runtime(choose_runtime())})")
+        print(f"Folder:  {short_path(self.work)}" + (f" (new models: {', '.join(copied)})" if copied else ""))
         running = triton.find(self._name)
-        print(f"Server:  {_line(running) if running else 'none yet'}")
+        print(f"Server:  {server_line(running) if running else 'none yet'}")
         self.progress()
 
     def start(self, *options: str, timeout: float = 60.0) -> Server:
@@ -98,18 +106,23 @@ class Lab:
             options = tuple(self._last_options(running))
         elif running is not None and list(options) != self._last_options(running):
             print("Replacing the running server: it was started with other options.")
-        explicit = any(option.startswith("--model-control-mode=") for option in options)
         server = triton.start(
             self.repository,
             name=self._name,
             options=options,
-            # In explicit mode nothing is loaded until somebody asks for it.
-            wait_for=() if explicit else self._spec.models,
+            wait_for=self._loaded_at_start(options),
             timeout=timeout,
         )
         self._options_file.write_text(json.dumps(list(options)))
-        print(_line(server))
+        print(server_line(server))
         return server
+
+    def _loaded_at_start(self, options: Sequence[str]) -> tuple[str, ...]:
+        """The lab's models that these options load: in explicit mode only those asked for by name."""
+        if not any(option.startswith("--model-control-mode=") for option in options):
+            return self._spec.models
+        asked = {option.partition("=")[2] for option in options if option.startswith("--load-model=")}
+        return tuple(name for name in self._spec.models if name in asked or "*" in asked)
 
     @property
     def _options_file(self) -> Path:
@@ -169,7 +182,7 @@ class Lab:
         """
         one = self._find(id)
         verdict = self._judge(one.id)
-        _show(render.as_html(one, verdict, self._note(one)), render.as_text(one, verdict, self._note(one)))
+        show(render.as_html(one, verdict, self._note(one)), render.as_text(one, verdict, self._note(one)))
         if verdict.status is Status.FAIL and os.environ.get(STRICT_VARIABLE) == "1":
             raise CheckFailed(
                 f"FAIL {one.id}: {verdict.found}", why=f"Expected: {verdict.expected}", fix=verdict.next_step
@@ -179,7 +192,7 @@ class Lab:
     def progress(self) -> None:
         """Show the progress panel: every exercise with its state, and a check button each."""
         panel = panels.Panel(self.number, self.title, self._checkpoints, self.store, self._judge)
-        shell = _shell()
+        shell = ipython_shell()
         if shell is None:
             print(panel.text())
         else:
@@ -223,60 +236,3 @@ class Lab:
             f"lab {self.number} has no exercise {text!r}" + (f"; do you mean {near[0]!r}?" if near else ""),
             fix=f"Its exercises are {', '.join(by_id)}.",
         )
-
-
-def _shell() -> Any:
-    """The running IPython, or None in plain Python."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
-
-
-def _prepare_environment() -> None:
-    """For what the notebook's own cells run: `!triton-lab` is found, and no proxy gets loopback requests."""
-    own = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    if own not in path:
-        os.environ["PATH"] = os.pathsep.join([own, *path])
-    for name in ("NO_PROXY", "no_proxy"):
-        spared = [host for host in os.environ.get(name, "").split(",") if host]
-        missing = [host for host in ("127.0.0.1", "localhost") if host not in spared]
-        os.environ[name] = ",".join([*spared, *missing])
-
-
-def _caller_namespace() -> MutableMapping[str, Any]:
-    shell = _shell()
-    if shell is not None:
-        names: MutableMapping[str, Any] = shell.user_ns
-        return names
-    # 0 is this function, 1 is Lab.__init__, 2 is the one who made the lab.
-    return sys._getframe(2).f_globals
-
-
-def _show(html: str, text: str) -> None:
-    if _shell() is None:
-        print(text)
-        return
-    from IPython.display import display
-
-    display({"text/html": html, "text/plain": text}, raw=True)
-
-
-def _about(runtime: str) -> str:
-    return {
-        "embedded": "the real tritonserver as a child process, CPU",
-        "docker": "the NGC container",
-        "remote": "a Triton that somebody else runs",
-    }[runtime]
-
-
-def _line(server: Server) -> str:
-    at = server.endpoints
-    process = f", process {server.pid}" if server.pid else ""
-    return f"{server.name} ({server.runtime}{process}): http {at.http}, grpc {at.grpc}, metrics {at.metrics}"
-
-
-def _short(path: Any) -> str:
-    try:
-        return str(path.relative_to(project_root()))
-    except ValueError:
-        return str(path)
