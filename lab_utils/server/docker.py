@@ -14,20 +14,19 @@ from typing import Any
 from lab_utils import paths
 from lab_utils.keeper.identity import remove_regions
 from lab_utils.server import (
-    diagnosis,
     docker_engine,
     docker_errors,
     docker_launch,
     docker_watch,
     options,
     ports,
-    probe,
     records,
 )
 from lab_utils.server import docker_line as line
 from lab_utils.server.base import Endpoints, Lifetime, ServerError
 from lab_utils.server.docker_engine import LABEL
 from lab_utils.server.docker_settings import DockerSettings
+from lab_utils.server.waiting import until_ready
 
 _log = logging.getLogger("triton-lab")
 
@@ -274,21 +273,7 @@ class DockerServer:
         Raises:
             ServerError: The container ended, the model failed to load (with its reason), or time is up.
         """
-        end = time.monotonic() + timeout
-        while True:
-            if not self.alive():
-                raise self._exit_error(self._state())
-            if model is None and probe.live(self.endpoints):
-                return
-            if model is not None:
-                if probe.model_ready(self.endpoints, model):
-                    return
-                failure = diagnosis.load_failure(self.endpoints, model, self.logs())
-                if failure:
-                    raise failure
-            if time.monotonic() > end:
-                raise docker_errors.not_ready(self.name, model, timeout, self.logs(), self.log_path)
-            time.sleep(0.05)
+        until_ready(self, model, timeout, lambda: self._exit_error(self._state()))
 
     def stop(self, timeout: float = 15.0) -> None:
         """SIGTERM, on which Triton drains and exits with 0; SIGKILL after `timeout` (0: at once); remove."""

@@ -256,17 +256,6 @@ def silent(name: str, seconds: float, log: str, log_path: Path) -> ServerError:
     )
 
 
-def not_ready(name: str, model: str | None, seconds: float, log: str, log_path: Path) -> ServerError:
-    """The server, or one of its models, is not ready in time, and no reason is known."""
-    target = f"The model `{model}`" if model else f"The server `{name}`"
-    return ServerError(
-        f"{target} was not ready within {seconds:.0f} seconds.",
-        why="It is still loading, or it hangs.",
-        fix=f"Read the log: `triton-lab logs {name}`.",
-        details=diagnosis.excerpt(log, log_path),
-    )
-
-
 def gone(name: str) -> ServerError:
     """There is no container any more."""
     return ServerError(

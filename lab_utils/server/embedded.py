@@ -15,6 +15,7 @@ from lab_utils.server import diagnosis, options, ports, probe, records, spawn
 from lab_utils.server.base import Endpoints, Lifetime, ServerError
 from lab_utils.server.install import backend_directory, installation, missing_libraries
 from lab_utils.server.stubs import stub_faults
+from lab_utils.server.waiting import until_ready
 
 EXIT_TIMEOUT = 5
 """Seconds that Triton waits for requests and connections when it is told to end."""
@@ -230,27 +231,7 @@ class EmbeddedServer:
         Raises:
             ServerError: The server ended, the model failed to load (with the decisive line), or time is up.
         """
-        end = time.monotonic() + timeout
-        while True:
-            if not self.alive():
-                raise ended_error(self.record)
-            if model is None and probe.live(self.endpoints):
-                return
-            if model is not None:
-                if probe.model_ready(self.endpoints, model):
-                    return
-                failure = diagnosis.load_failure(self.endpoints, model, self.logs())
-                if failure:
-                    raise failure
-            if time.monotonic() > end:
-                target = f"The model `{model}`" if model else f"The server `{self.name}`"
-                raise ServerError(
-                    f"{target} was not ready within {timeout:.0f} seconds.",
-                    why="It is still loading, or it hangs.",
-                    fix=f"Read the log: `triton-lab logs {self.name}`.",
-                    details=diagnosis.excerpt(self.logs(), self.log_path),
-                )
-            time.sleep(0.05)
+        until_ready(self, model, timeout, lambda: ended_error(self.record))
 
     def stop(self, timeout: float = 15.0) -> None:
         """Drain, then kill. No process, stub or shared-memory region stays behind."""
