@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lab_utils.cli import course, jupyter, output, servers
+from lab_utils.cli import bench, course, explain, jupyter, lint, output, repository, servers
 from lab_utils.cli.machine import demo, doctor
 from lab_utils.errors import LabError
 
@@ -47,6 +47,12 @@ app.command(rich_help_panel="Servers")(servers.start)
 app.command(rich_help_panel="Servers")(servers.status)
 app.command(rich_help_panel="Servers")(servers.logs)
 app.command(rich_help_panel="Servers")(servers.stop)
+app.command(rich_help_panel="Servers")(bench.bench)
+
+app.command(rich_help_panel="Model repository")(repository.tree)
+app.command(rich_help_panel="Model repository")(repository.config)
+app.command(rich_help_panel="Model repository")(lint.lint)
+app.command(rich_help_panel="Model repository")(explain.explain)
 
 app.command(name="lab", rich_help_panel="Labs", context_settings=jupyter.PASS_ON)(jupyter.lab)
 app.command(rich_help_panel="Labs")(course.notebooks)
