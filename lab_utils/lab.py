@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 from lab_utils import server as triton
 from lab_utils.errors import LabError
+from lab_utils.explain_hook import install
 from lab_utils.lab_repository import RepositoryTools
 from lab_utils.progress import panel as panels
 from lab_utils.progress import render
@@ -58,7 +60,10 @@ class Lab(RepositoryTools):
         work: The lab's folder, `work/lab01`.
         repository: The lab's own model repository, `work/lab01/model_repository`.
         store: The student's progress.
+        explain_automatically: Whether a failed load is explained below the cell that caused it.
     """
+
+    explain_automatically = True
 
     def __init__(self, number: str | int, *, namespace: MutableMapping[str, Any] | None = None) -> None:
         """Make the lab's folder, print where it is, and show the progress panel.
@@ -79,6 +84,7 @@ class Lab(RepositoryTools):
         context = LabContext.of(self.number)
         self.work, self.repository, self._name = context.work, context.repository, context.server_name
         self.store = ProgressStore(self.work.parent / "progress.json")
+        self._explain_hook = install(ipython_shell(), self)
         copied = copy_models(self._spec.models, self.repository)
         print(f"Runtime: {choose_runtime()} ({about_runtime(choose_runtime())})")
         print(f"Folder:  {short_path(self.work)}" + (f" (new models: {', '.join(copied)})" if copied else ""))
@@ -212,7 +218,8 @@ class Lab(RepositoryTools):
     def _judge(self, id: str) -> Verdict:
         """Check, store, refresh the shown panels; display nothing."""
         one = self._find(id)
-        verdict = run_checkpoint(one, LabContext.of(self.number), self._namespace)
+        with self._explain_hook.ignoring() if self._explain_hook else contextlib.nullcontext():
+            verdict = run_checkpoint(one, LabContext.of(self.number), self._namespace)
         before = self.store.entries().get(one.id)
         # A restarted kernel or a stopped server is no wrong answer: an earlier PASS stays in the panel.
         if verdict.evidence.get("judged", True) or before is None or not before.verdict.passed:
