@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ import httpx
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from lab_utils.load.result import LoadResult
 
 SERVER_PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 """The phases that Triton's statistics extension reports, in the order of a request's life."""
@@ -78,14 +80,42 @@ def _durations(http: str, model: str) -> dict[str, float]:
     }
 
 
-def draw_phases(ways: Sequence[Phases]) -> Figure:
+def _as_phases(
+    measured: Sequence[Phases | LoadResult] | Mapping[str, LoadResult] | LoadResult,
+) -> list[Phases]:
+    """A load's mean latency and its server phases, with transport (and waiting in the client) as the rest."""
+    from lab_utils.load.result import LoadResult
+
+    if isinstance(measured, LoadResult):
+        measured = [measured]
+    if isinstance(measured, Mapping):
+        return [Phases(name, load.latency.mean, _four(load)) for name, load in measured.items()]
+    return [
+        way
+        if isinstance(way, Phases)
+        else Phases(f"{way.protocol}, {way.label}", way.latency.mean, _four(way))
+        for way in measured
+    ]
+
+
+def _four(load: LoadResult) -> dict[str, float]:
+    return {phase: load.server.get(phase, 0.0) for phase in SERVER_PHASES}
+
+
+def draw_phases(
+    measured: Sequence[Phases | LoadResult] | Mapping[str, LoadResult] | LoadResult,
+) -> Figure:
     """Draw one bar per way of asking. Each is labelled with its time as a multiple of the shortest.
+
+    Args:
+        measured: Timed ways of asking, or loads: one, several, or several by name.
 
     Returns:
         The figure; a notebook shows it when it is the cell's last value.
     """
     from lab_utils.models.picture import Picture
 
+    ways = _as_phases(measured)
     figure = Picture(figsize=(8, 0.9 + 0.55 * len(ways)), layout="constrained")
     axes = figure.subplots()
     best = min(way.total for way in ways)
