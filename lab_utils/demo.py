@@ -98,6 +98,8 @@ def run_demo(console: Console | None = None) -> bool:
             paths.project_root() / "model_repository",
             name="demo",
             runtime="embedded",
+            # model_repository/ holds the examples of all labs; the demo needs this one.
+            options=["--model-control-mode=explicit", f"--load-model={MODEL}"],
             lifetime=triton.Lifetime.KERNEL,
             wait_for=[MODEL],
         )

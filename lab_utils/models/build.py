@@ -19,6 +19,9 @@ from lab_utils.models import digits, mlp
 from lab_utils.paths import cache_home, project_root
 
 MODEL = "mnist_mlp"
+ENSEMBLE = "digits_pipeline"
+SMALL_HIDDEN, SMALL_EPOCHS, SMALL_ACCURACY = (16,), 60, 0.85
+VERSIONS = ("small",)
 _LOCK_SECONDS = 300
 
 
@@ -38,6 +41,11 @@ class Cache:
         return self.folder / "model.onnx"
 
     @property
+    def small(self) -> Path:
+        """The smaller network with the same inputs and outputs, as ONNX."""
+        return self.folder / "small.onnx"
+
+    @property
     def torchscript(self) -> Path:
         """The TorchScript file."""
         return self.folder / "model.pt"
@@ -50,7 +58,7 @@ class Cache:
 
 def recipe() -> str:
     """Hash of everything the model's bits depend on: our code and the libraries' versions."""
-    content = hashlib.sha256()
+    content = hashlib.sha256(repr((SMALL_HIDDEN, SMALL_EPOCHS)).encode())
     for module in (digits, mlp):
         content.update(Path(str(module.__file__)).read_bytes())
     for library in ("numpy", "scikit-learn", "onnx"):
@@ -79,13 +87,18 @@ def build_models(force: bool = False, repository: Path | None = None) -> list[Pa
 
     Returns:
         The files written by this call: `mnist_mlp/1/model.onnx` in the repository and, with
-        PyTorch installed, the cached TorchScript file. Empty when all was up to date.
+        PyTorch installed, the cached TorchScript file. Empty when all was up to date. The version
+        folder of the ensemble `digits_pipeline` is made, too.
 
     Raises:
         LabError: The trained model is not accurate enough, or another build never ends.
     """
     cache = model_cache()
-    target = (repository or project_root() / "model_repository") / MODEL / "1" / "model.onnx"
+    repository = repository or project_root() / "model_repository"
+    target = repository / MODEL / "1" / "model.onnx"
+    if (repository / ENSEMBLE).is_dir():
+        # An ensemble is only its config, but Triton wants a version folder, and git keeps no empty one.
+        (repository / ENSEMBLE / "1").mkdir(exist_ok=True)
     cache.folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache.folder.parent / ".lock", timeout=_LOCK_SECONDS)
     try:
@@ -120,22 +133,55 @@ def torchscript_file() -> Path:
     return cache.torchscript
 
 
-def accuracy() -> float:
-    """Share of the test digits the built model reads rightly, measured when it was trained."""
+def version_file(name: str = "small") -> Path:
+    """Another network for the digits, with the inputs and outputs of `mnist_mlp`: a version 2 of it.
+
+    Args:
+        name: `small`: 784 -> 16 -> 10, a fiftieth of the size, and some digits more are read wrongly.
+
+    Returns:
+        An ONNX file in the cache, built when it is not there. It bears no version: copy it to
+        `mnist_mlp/2/model.onnx` of a repository.
+
+    Raises:
+        LabError: There is no such network.
+    """
+    if name not in VERSIONS:
+        raise LabError(f"There is no version {name!r} of {MODEL}.", fix=f"There is: {', '.join(VERSIONS)}.")
+    cache = model_cache()
+    if not cache.small.exists():
+        build_models()
+    return cache.small
+
+
+def accuracy(version: str | None = None) -> float:
+    """Share of the test digits that the built model reads rightly, measured when it was trained.
+
+    Args:
+        version: None for `mnist_mlp` itself, or a name that `version_file` takes.
+    """
     cache = model_cache()
     if not cache.facts.exists():
         build_models()
-    return float(json.loads(cache.facts.read_text(encoding="utf-8"))["accuracy"])
+    facts = json.loads(cache.facts.read_text(encoding="utf-8"))
+    return float(facts[f"accuracy_{version}" if version else "accuracy"])
 
 
 def _fill(cache: Cache, force: bool) -> list[Path]:
     """Train and write what the cache lacks; returns the TorchScript file when it was written."""
-    wanted = [cache.onnx, cache.facts] + ([cache.torchscript] if has_torch() else [])
+    wanted = [cache.onnx, cache.small, cache.facts] + ([cache.torchscript] if has_torch() else [])
     if not force and all(path.exists() for path in wanted):
         return []
     network = mlp.train()
-    write_bytes(cache.onnx, mlp.to_onnx(network).SerializeToString(deterministic=True))
-    facts = {"accuracy": network.accuracy, "opset": mlp.OPSET, "ir_version": mlp.IR_VERSION}
+    small = mlp.train(SMALL_HIDDEN, SMALL_EPOCHS, SMALL_ACCURACY)
+    for path, trained in ((cache.onnx, network), (cache.small, small)):
+        write_bytes(path, mlp.to_onnx(trained).SerializeToString(deterministic=True))
+    facts = {
+        "accuracy": network.accuracy,
+        "accuracy_small": small.accuracy,
+        "opset": mlp.OPSET,
+        "ir_version": mlp.IR_VERSION,
+    }
     write_bytes(cache.facts, (json.dumps(facts) + "\n").encode())
     if not has_torch():
         return []

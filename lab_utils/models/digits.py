@@ -83,6 +83,18 @@ def split_digits() -> Split:
     return Split(images[~test], labels[~test], images[test], labels[test])
 
 
+def to_bytes(images: Images) -> NDArray[np.uint8]:
+    """The pictures as a camera or a file gives them: the input of `digits_preprocess`.
+
+    Args:
+        images: float32 `[n, 1, 28, 28]`, 0 (paper) to 1 (ink).
+
+    Returns:
+        uint8 `[n, 28, 28]`, 0 (paper) to 255 (ink), rounded.
+    """
+    return np.rint(images[:, 0] * 255).astype(np.uint8)
+
+
 def draw_digits(images: Images, captions: Sequence[object] | None = None) -> Figure:
     """Draw a row of digits with matplotlib, each with its caption above it.
 

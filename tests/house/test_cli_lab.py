@@ -20,6 +20,8 @@ from lab_utils.cli.jupyter import jupyter_command
 from lab_utils.errors import LabError
 from lab_utils.server.ports import free_ports
 
+NO_MODEL = ["--model-control-mode=explicit"]
+
 
 def test_it_listens_on_loopback_only_and_arguments_are_handed_on():
     command = jupyter_command(Path("/w"), ["--no-browser", "--port=9999"])
@@ -86,7 +88,7 @@ def test_ctrl_c_ends_jupyterlab_and_our_servers(own_folders):
         names = httpx.get(f"http://127.0.0.1:{port}/api/contents?token=secret").json()["content"]
         assert [n["name"] for n in names if n["name"].startswith("01-")]
         (jupyter,) = psutil.Process(process.pid).children()
-        server = triton.start(paths.project_root() / "model_repository", name="left-open")
+        server = triton.start(paths.project_root() / "model_repository", name="left-open", options=NO_MODEL)
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to everybody in the foreground
         text, _ = process.communicate(timeout=60)
         assert "Stopped: left-open." in text

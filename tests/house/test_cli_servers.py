@@ -24,8 +24,12 @@ def _models():
     build_models()
 
 
+# The examples of all labs are in the repository; one model is enough here, and quick.
+ONE_MODEL = ("--option=--model-control-mode=explicit", "--option=--load-model=mnist_mlp")
+
+
 def started(triton_lab, *arguments: str) -> dict[str, object]:
-    answer = triton_lab("start", "--repository", str(REPOSITORY), "--json", *arguments)
+    answer = triton_lab("start", "--repository", str(REPOSITORY), "--json", *ONE_MODEL, *arguments)
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)
 

@@ -177,7 +177,10 @@ def test_real_leftovers_of_a_dead_server_are_found(own_folders):
     from lab_utils.paths import project_root
 
     build_models()
-    server = triton.start(project_root() / "model_repository", name="doomed", wait_for=["mnist_mlp"])
+    one = ["--model-control-mode=explicit", "--load-model=mnist_mlp"]
+    server = triton.start(
+        project_root() / "model_repository", name="doomed", options=one, wait_for=["mnist_mlp"]
+    )
     record = triton.record("doomed")
     assert look("servers", leftovers=collect().leftovers).status is Status.PASS
     try:

@@ -121,7 +121,7 @@ def test_build_caches_and_rebuilds(cache: Path, monkeypatch: pytest.MonkeyPatch)
     first = target.read_bytes()
     trained: list[int] = []
     real = mlp.train
-    monkeypatch.setattr(mlp, "train", lambda: trained.append(1) or real())
+    monkeypatch.setattr(mlp, "train", lambda *given: trained.append(1) or real(*given))
     assert build.build_models(repository=cache / "repository") == []
     target.write_bytes(b"half a file")
     assert build.build_models(repository=cache / "repository") == [target]
@@ -130,7 +130,7 @@ def test_build_caches_and_rebuilds(cache: Path, monkeypatch: pytest.MonkeyPatch)
     # A changed recipe has another hash, so it is trained again.
     monkeypatch.setattr(build, "version", lambda library: "another")
     build.build_models(repository=cache / "repository")
-    assert trained == [1]
+    assert trained == [1, 1], "the model and its small version"
     assert len([p for p in (cache / "cache" / "models").iterdir() if p.is_dir()]) == 2
 
 
@@ -144,6 +144,22 @@ def test_torchscript_file_is_built_on_demand(cache: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(build, "has_torch", lambda: False)
     with pytest.raises(LabError, match="needs PyTorch"):
         build.torchscript_file()
+
+
+def test_the_small_version_has_the_same_signature_and_is_a_little_worse(cache: Path) -> None:
+    path = build.version_file("small")
+    small, split = onnxruntime.InferenceSession(path.read_bytes()), digits.split_digits()
+    large = onnxruntime.InferenceSession(build.model_cache().onnx.read_bytes())
+    for ask in (onnxruntime.InferenceSession.get_inputs, onnxruntime.InferenceSession.get_outputs):
+        (one,), (two,) = ask(small), ask(large)
+        assert (one.name, one.shape, one.type) == (two.name, two.shape, two.type)
+    (logits,) = small.run(None, {"input": split.test_images})
+    accuracy = float((logits.argmax(axis=1) == split.test_labels).mean())
+    assert accuracy == pytest.approx(build.accuracy("small"))
+    assert 0.85 <= accuracy < build.accuracy() - 0.02
+    assert path.stat().st_size * 20 < build.model_cache().onnx.stat().st_size
+    with pytest.raises(LabError, match="no version 'large'"):
+        build.version_file("large")
 
 
 def test_a_bad_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
