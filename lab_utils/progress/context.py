@@ -223,7 +223,8 @@ class LabContext:
                 found=str(error),
                 next_step=error.fix or "Read the lines of the server's log above.",
             )
-        self._cleanup.callback(server.stop)
+        # Nobody waits for its answers any more: killing it saves the three seconds of a drain.
+        self._cleanup.callback(server.stop, 0.0)
         return server
 
     def scratch(self) -> Path:

@@ -43,6 +43,13 @@ LABS: dict[str, LabSpec] = {
             ("mnist_mlp",),
             "01-Triton_Setup_and_Installation",
         ),
+        LabSpec(
+            "02",
+            "Model repository design",
+            "lab_utils.checks.lab2",
+            ("mnist_mlp", "digits_preprocess", "timed"),
+            "02-Model_Repository_Design",
+        ),
     )
 }
 
