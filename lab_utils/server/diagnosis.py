@@ -76,6 +76,14 @@ def start_race(log: str) -> bool:
     return "boost::interprocess::lock_exception" in log
 
 
+def never_live(log: str) -> bool:
+    """True when the server failed to initialize and runs on without ever becoming live.
+
+    With `--exit-on-error=false`, which keeps a server with a broken model, a wrong `--cache-config` does so.
+    """
+    return re.search(r'tritonserver\.cc:\d+\] "Internal: Failed to initialize ', log) is not None
+
+
 def missing_library(libraries: list[str]) -> Finding:
     """The finding for shared libraries that `ldd` does not find."""
     names = ", ".join(libraries)

@@ -14,6 +14,7 @@ from lab_utils.keeper.identity import boot_id
 from lab_utils.server import diagnosis, options, ports, probe, records, spawn
 from lab_utils.server.base import Endpoints, Lifetime, ServerError
 from lab_utils.server.install import backend_directory, installation, missing_libraries
+from lab_utils.server.plain_path import plain
 from lab_utils.server.stubs import stub_faults
 from lab_utils.server.waiting import until_ready
 
@@ -149,8 +150,8 @@ class EmbeddedServer:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _drop_old_logs(log.parent, self.name)
         ours = {
-            "model-repository": str(repository),
-            "backend-directory": str(backend_directory()),
+            "model-repository": str(plain(repository)),
+            "backend-directory": str(plain(backend_directory())),
             "cache-directory": str(place.caches),
             "exit-on-error": "false",
             "exit-timeout-secs": str(EXIT_TIMEOUT),
@@ -187,6 +188,8 @@ class EmbeddedServer:
                     raise self._start_error(record, f"The server `{self.name}` ended while it was starting.")
                 if current.server and self._answers(current):
                     return current
+            if diagnosis.never_live(record.log.read_text(errors="replace")):
+                raise self._start_error(record, f"The server `{self.name}` could not be initialized.")
             if keeper_gone:
                 raise self._start_error(record, f"The keeper of the server `{self.name}` could not start it.")
             time.sleep(0.02)

@@ -31,6 +31,14 @@ RULES = (
         "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well.",
     ),
     rule(
+        "startup.local-cache",
+        r"Failed to initialize LocalCache: (?P<message>[^\"\n]+)",
+        "The response cache could not be made from `--cache-config=local,size=...` ({message}): the size is "
+        "no whole number of bytes, or it is too small or too large.",
+        "Give a whole number of bytes, for example --cache-config=local,size=16777216 (16 MiB).",
+        "Internal: Failed to initialize LocalCache: stoull",
+    ),
+    rule(
         "startup.register-mode",
         r"repository (?:un)?registration is not allowed if model control mode is not "
         r"EXPLICIT|'repository_name' specification is not supported",
@@ -44,6 +52,23 @@ RULES = (
         "tritonserver was started without a model repository {option}.",
         "Add --model-repository=/path/to/models.",
         "error: creating server: Invalid argument - --model-repository must be specified",
+    ),
+    rule(
+        "startup.library-empty",
+        r"error while loading shared libraries: (?P<library>\S+): (?:file too short|invalid ELF header)",
+        "{library} is an empty or damaged file: the container did not get the driver's libraries of the "
+        "host, only their placeholders.",
+        "Start it with --gpus=all and the NVIDIA Container Toolkit; on a machine without GPU use an "
+        "image without the placeholder (docker commit of a GPU container leaves them behind).",
+        "tritonserver: error while loading shared libraries: /usr/lib/libnvidia-ml.so.1: file too short",
+    ),
+    rule(
+        "startup.preload",
+        r"\S*/(?:bash|sh|env|cat|find): error while loading shared libraries: (?P<library>\S+):",
+        "Even the shell does not start: a library in LD_PRELOAD needs {library}, which is not in this "
+        "image. The plugin was built for another CUDA or TensorRT.",
+        "Build the plugin in this container's release, and check the path in LD_PRELOAD.",
+        "/bin/bash: error while loading shared libraries: libcudart.so.10.1: cannot open shared object file",
     ),
     rule(
         "startup.library",
