@@ -37,8 +37,12 @@ _BARE = re.compile(
     r"|^tritonserver: |^docker: |UNAVAILABLE|Segmentation fault|^Killed|\[E\]|Aborted|core dumped|StatusCode"
 )
 _STATES = ("READY", "UNAVAILABLE", "LOADING", "UNLOADING", "UNKNOWN")
-HARMLESS = ("cuda", "nvml", "dcgm", "pinned memory", "pinned_memory", "gpu metrics")
-"""Words of messages that are normal where there is no GPU."""
+_HARMLESS = re.compile(
+    r"nvml|dcgm|pinned[_ ](?:system )?memory|gpu metrics|cuda memory (?:pool|manager)|cudadriverhelper"
+    r"|cuda driver version is insufficient|no cuda-capable device|cnmem_status_not_initialized"
+    r"|unable to (?:get|load) (?:power|energy|device|cuda|nv)|nvidia driver was not detected"
+)
+"""Messages that are normal where there is no GPU."""
 
 
 @dataclass
@@ -82,7 +86,7 @@ class Entry:
     def harmless(self) -> bool:
         """It speaks of a GPU that is not there, as every log of a CPU machine does."""
         text = self.text.lower()
-        return any(word in text for word in HARMLESS) and "failed to load" not in text and not self.row
+        return bool(_HARMLESS.search(text)) and "failed to load" not in text and not self.row
 
 
 def unquote(text: str) -> str:
@@ -146,9 +150,12 @@ def _unwrap(line: str) -> str:
 
 def _continues(line: str, entries: list[Entry]) -> bool:
     """Whether a line without a header belongs to the message before it (a traceback, a wrapped line)."""
-    if not entries or _NEW.match(line):
+    if not entries:
         return False
     last = entries[-1]
+    if _NEW.match(line):
+        # The reason of a TorchScript traceback stands in its last line, without a header.
+        return "TorchScript" in last.text and re.match(r"\s*\w*Error: ", line) is not None
     return (
         last.row is None and (last.is_error or last.level == "W") and (bool(line.strip()) or not last.level)
     )

@@ -114,6 +114,13 @@ def config_error(text: str, fault: Fault, source: str) -> ConfigError:
 
 def _words(text: str, fault: Fault) -> tuple[str, str, str | None]:
     """What is wrong, the mend, the nearest name."""
+    placeholder = re.compile(r"\$\{[^}\s]*\}?").match(text, fault.start)
+    if placeholder:
+        return (
+            f"the placeholder `{placeholder.group()}` stands here: this is a template that nobody filled in.",
+            "Put a value in place of every `${...}` (TensorRT-LLM: with tools/fill_template.py).",
+            None,
+        )
     if fault.kind in ("unknown_field", "newer_field"):
         return _unknown_field(text, fault)
     field = fault.value_of

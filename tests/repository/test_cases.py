@@ -77,13 +77,16 @@ class Judges:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.running: dict[tuple[str, ...], Judge] = {}
+        self.ended: list[Judge] = []
 
     def get(self, case: Case) -> Judge:
         options = (*(() if case.auto else (STRICT,)), *case.options)
         if case.server in ("hang", "crash"):
             return Judge(self.root / f"cases-{case.name}".replace("_", "-"), options)
+        if options in self.running and not self.running[options].server.alive():
+            self.ended.append(self.running.pop(options))
         if options not in self.running:
-            self.running[options] = Judge(self.root / f"cases-{len(self.running)}", options)
+            self.running[options] = Judge(self.root / f"cases-{len(self.running)}-{len(self.ended)}", options)
         return self.running[options]
 
     def done(self, judge: Judge) -> None:
@@ -95,7 +98,7 @@ class Judges:
 def judges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judges]:
     found = Judges(tmp_path_factory.mktemp("judges"))
     yield found
-    for judge in found.running.values():
+    for judge in [*found.running.values(), *found.ended]:
         judge.close()
 
 
@@ -114,20 +117,32 @@ def test_case(case: Case, judges: Judges, tmp_path: Path) -> None:
     case.build(tmp_path / "repository")
     _check_lint(case, tmp_path / "repository")
     judge = judges.get(case)
-    folders = [Path(shutil.move(f, judge.repository)) for f in sorted((tmp_path / "repository").iterdir())]
     try:
-        for other in case.models:
-            assert judge.load(other)[0] == "accept", f"the other model `{other}` must load"
-        outcome, log = judge.load(case.name, timeout=3 if case.server == "hang" else 30)
-        assert outcome == ("accept" if case.server == "silent" else case.server), log
-        if case.server == "refuse":
-            _check_explain(case, judge.repository, log)
-        if case.shown:
-            case.shown(Loaded(judge.server.endpoints.http_url, case.name))
-        if case.server in ("refuse", "accept", "silent"):
-            judge.forget(folders)
+        _judge(case, judge, tmp_path / "repository")
+    except (AssertionError, httpx.TransportError):
+        if case.server == "crash" or judge.server.alive():
+            raise
+        # Now and then Triton ends (signal 11) while it still unloads the models of the cases before. A
+        # fresh server tells that from a fault of this case: what this case does, it does there again.
+        case.build(tmp_path / "again")
+        judge = judges.get(case)
+        _judge(case, judge, tmp_path / "again")
     finally:
         judges.done(judge)
+
+
+def _judge(case: Case, judge: Judge, repository: Path) -> None:
+    folders = [Path(shutil.move(f, judge.repository)) for f in sorted(repository.iterdir())]
+    for other in case.models:
+        assert judge.load(other)[0] == "accept", f"the other model `{other}` must load"
+    outcome, log = judge.load(case.name, timeout=3 if case.server == "hang" else 30)
+    assert outcome == ("accept" if case.server == "silent" else case.server), log
+    if case.server == "refuse":
+        _check_explain(case, judge.repository, log)
+    if case.shown:
+        case.shown(Loaded(judge.server.endpoints.http_url, case.name))
+    if case.server in ("refuse", "accept", "silent"):
+        judge.forget(folders)
 
 
 def _check_lint(case: Case, repository: Path) -> None:

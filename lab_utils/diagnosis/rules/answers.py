@@ -25,6 +25,40 @@ RULES = (
         place="model.py",
     ),
     rule(
+        "answer.gpu-tensor",
+        r"[Tt]ensor is stored in GPU and cannot be converted to NumPy",
+        "The Python model calls as_numpy() on a tensor that lies on the GPU.",
+        "Use torch.from_dlpack(tensor.to_dlpack()), or ask for CPU memory: the parameter "
+        "FORCE_CPU_ONLY_INPUT_TENSORS for inputs, preferred_memory in InferenceRequest for BLS answers.",
+        "Failed to process the request(s) for model instance 'net_0', message: TritonModelException: Tensor "
+        "is stored in GPU and cannot be converted to NumPy.",
+        place="model.py",
+    ),
+    rule(
+        "answer.no-tensor",
+        r"'NoneType' object has no attribute '(?P<name>as_numpy|to_dlpack|is_cpu|shape|triton_dtype)'",
+        "get_input_tensor_by_name or get_output_tensor_by_name found no tensor of that name and gave None: "
+        "the name is misspelt, an optional input was not sent, or the BLS answer is an error.",
+        "Compare the name with config.pbtxt, test for None, and look at response.has_error() first.",
+        "Failed to process the request(s) for model instance 'net_0', message: AttributeError: 'NoneType' "
+        "object has no attribute 'as_numpy'",
+        place="model.py",
+    ),
+    rule(
+        "answer.pb-utils",
+        r"c_python_backend_utils\.\w+'? object has no attribute '(?P<name>\w+)|module "
+        r"'?triton_python_backend_utils'? has no attribute '(?P<name2>\w+)|(?P<name3>\w+)\(\): incompatible "
+        r"(?:function|constructor) arguments",
+        "model.py uses `{name}` of pb_utils in a way that this release of the python backend does not have: "
+        "it was written for another release, the arguments are wrong, or a copy of "
+        "triton_python_backend_utils.py lies in the way.",
+        "Compare the call with the python_backend guide of the server's release, or use a newer container; "
+        "remove copies of triton_python_backend_utils from the model and the environment. "
+        "InferenceResponse wants output_tensors=[] beside error=.",
+        "AttributeError: module 'triton_python_backend_utils' has no attribute 'InferenceRequest'",
+        place="model.py",
+    ),
+    rule(
         "answer.execute",
         r"Failed to process the request\(s\) for model(?: instance)? '(?P<model>[^']+)', message: "
         r"(?P<why>[^\n\"]+)",

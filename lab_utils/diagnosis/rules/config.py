@@ -4,6 +4,15 @@ from lab_utils.diagnosis.rule import rule
 
 RULES = (
     rule(
+        "config.repository-too-deep",
+        r"Poll failed for model directory '(?P<folder>\d+)'",
+        "Triton takes the version folder `{folder}` for a model: the repository's path leads to one "
+        "model, a level too deep.",
+        "Give --model-repository the folder above, the one that holds the model folders.",
+        "Poll failed for model directory '1': Invalid model name: Could not determine backend for model "
+        "'1' with no backend in model configuration.",
+    ),
+    rule(
         "config.template",
         r"(?P<value>\$\{\w+\})",
         "The config still holds the placeholder `{value}`: a template that nobody filled in.",
@@ -48,6 +57,18 @@ RULES = (
         "Invalid argument: backend library name '../x.so' escapes backend directory "
         "'/opt/tritonserver/backends'",
         place="runtime",
+    ),
+    rule(
+        "config.platform-not-built",
+        r"unexpected platform type "
+        r"'?(?P<platform>tensorflow_\w+|ensemble|tensorrt_plan|onnxruntime_onnx|pytorch_libtorch)'? for "
+        r"(?P<model>\S+)",
+        '`platform: "{platform}"` is a real one, and this build or release of Triton does not have it '
+        "(TensorFlow is gone since 25.03; a build of one's own has only what it was built with).",
+        "Use the full container (-py3) of a release that has it, or add it to the build (--backend=..., "
+        "--enable-feature ensemble); with a backend of your own write `backend:` in place of `platform:`.",
+        "Poll failed for model directory 'net': unexpected platform type tensorflow_savedmodel for net",
+        place="platform",
     ),
     rule(
         "config.platform",
@@ -215,8 +236,7 @@ RULES = (
         "`batch_input` or `batch_output` in config.pbtxt names a tensor, a kind or a type that does not fit.",
         "Its `source_input` must be an input of the model, its `target_name` a tensor of the model, its "
         "type TYPE_INT32 or TYPE_FP32.",
-        "Poll failed for model directory 'net': batch input data type must be TYPE_INT32 or TYPE_FP32 "
-        "for net",
+        "Poll failed for model directory 'net': batch input data type must be TYPE_INT32 for net",
         place="batch_input|batch_output",
     ),
     rule(
@@ -243,8 +263,7 @@ RULES = (
         r"shape tensors are only supported for TensorRT platform",
         "`is_shape_tensor` marks a shape tensor, which only TensorRT models have.",
         "Remove `is_shape_tensor`.",
-        "Poll failed for model directory 'net': shape tensors are only supported for TensorRT platform "
-        "for net",
+        "Poll failed for 'net': shape tensors are only supported for TensorRT platform for net",
         place="input.0.is_shape_tensor|output.0.is_shape_tensor|input",
     ),
     rule(
@@ -267,8 +286,9 @@ RULES = (
     ),
     rule(
         "config.autofill-only-batch",
-        r"(?:autofill failed for model '(?P<model>[^']+)': )?model does not support batching while "
-        r"non-zero max_batch_size is specified",
+        r"(?:autofill failed for model '(?P<model>[^']+)': )?(?:model does not support batching while "
+        r"non-zero max_batch_size is specified|configuration specified max-batch \d+ but "
+        r"model[^\n]*(?:does not support batching|shape))",
         "`max_batch_size` is greater than 0, and the model file has no variable first dimension to batch "
         "over.",
         "Write max_batch_size: 0 and the full shapes in `dims`, or export the model with a dynamic first "

@@ -158,16 +158,18 @@ RULES = (
     ),
     rule(
         "ensemble.output-not-written",
-        r"ensemble output '(?P<tensor>[^']+)' for ensemble '?(?P<ensemble>[^\s']+)'? is not "
-        r"(?:used|written)",
-        "No step of `{ensemble}` writes its output `{tensor}`.",
-        'Let a step\'s output_map have value: "{tensor}".',
+        r"\boutput '(?P<tensor>[^']+)' for ensemble '?(?P<ensemble>[^\s']+)'? is not "
+        r"(?:used|written)(?!: at least)",
+        "No step of `{ensemble}` writes its output `{tensor}`, or the chain of steps that leads to it is "
+        "broken: a tensor on the way is read and never written.",
+        'Let a step\'s output_map have value: "{tensor}", and follow the tensors from the inputs on: each '
+        "`value` that a step reads must be an input of the ensemble or written by another step.",
         "Poll failed for model directory 'pipe': ensemble output 'y' for ensemble pipe' is not used",
         place="output.{tensor}|" + _MAPS,
     ),
     rule(
         "ensemble.input-not-used",
-        r"ensemble input '(?P<tensor>[^']+)' for ensemble '?(?P<ensemble>[^\s']+)'? is not used",
+        r"\binput '(?P<tensor>[^']+)' for ensemble '?(?P<ensemble>[^\s']+)'? is not used",
         "No step of `{ensemble}` reads its input `{tensor}`.",
         'Let a step\'s input_map have value: "{tensor}", or remove the input.',
         "Poll failed for model directory 'pipe': ensemble input 'x' for ensemble pipe' is not used",

@@ -105,20 +105,22 @@ RULES = (
         "RuntimeError: NCCL error: unhandled system error",
     ),
     rule(
+        "gpu.old-platform",
+        r"(?:operation not supported|cudaErrorNotSupported)[^\n]*(?:pool|IPC|ipc)|vGPU|(?:unable to create "
+        r"stream|MemPool\([^\n]*|pinned system memory[^\n]*): operation not supported",
+        "The GPU, as this machine offers it, lacks a function that Triton needs: a virtual GPU (vGPU, MIG on "
+        "some hypervisors, WSL) without unified memory or memory pools.",
+        "Use a GPU that is passed through whole, or switch the function on for the vGPU (unified memory in "
+        "its plugin parameters).",
+        "Internal: unable to create stream: operation not supported",
+    ),
+    rule(
         "gpu.runtime-error",
         r"CUDA (?:runtime |driver )?error[^\n]*?: (?P<what>[a-z][\w ,'-]+)|CUDA failure \d+: "
-        r"(?P<what2>[^\n;]+)",
+        r"(?P<what2>[^\n;]+)|unable to (?:create stream|set device)[^\n:]*: (?P<what3>[^\n;\"|]+)",
         "A CUDA call failed: {what}.",
         "Check driver, container and GPU with nvidia-smi inside the container; the support matrix lists "
         "which belong together.",
-        "[TensorRT-LLM][ERROR] CUDA runtime error in cudaDeviceGetDefaultMemPool(&memPool, device): "
-        "operation not supported",
-    ),
-    rule(
-        "gpu.old-platform",
-        r"(?:operation not supported|cudaErrorNotSupported)[^\n]*(?:pool|IPC|ipc)|vGPU",
-        "The GPU or its virtualisation does not support a function that the backend needs.",
-        "Use a GPU that is passed through whole.",
-        "cudaMallocAsync failed: operation not supported by the memory pool",
+        "[TensorRT-LLM][ERROR] CUDA runtime error in cudaStreamSynchronize(stream): invalid resource handle",
     ),
 )

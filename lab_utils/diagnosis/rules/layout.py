@@ -23,6 +23,14 @@ RULES = (
         "/models/net/config.pbtxt: No such file or directory",
     ),
     rule(
+        "layout.config-not-provided",
+        r"model configuration is not provided for model '(?P<model>[^']+)'",
+        "`{model}` has no config.pbtxt, and its kind of model is one that Triton cannot derive it from "
+        "(a TensorFlow GraphDef, TorchScript, a backend without auto-complete).",
+        "Write a config.pbtxt with platform or backend, inputs and outputs into the model's folder.",
+        "UNAVAILABLE: Not found: model configuration is not provided for model 'net'",
+    ),
+    rule(
         "layout.custom-config-missing",
         r"failed to open text file for read (?P<path>\S*/configs/\S+\.pbtxt): No such file",
         "The server was started with --model-config-name, and the model has no {path}.",
@@ -98,10 +106,21 @@ RULES = (
     ),
     rule(
         "layout.not-loaded-version",
-        r"Not loaded: No model version was found|'(?P<model>[^']+)' has no available versions",
+        r"Not loaded: No model version was found",
         "The model has no version folder (1, 2, 3 ...) with a model file in it.",
         "Make the folder `1` in the model's folder and put the model file into it.",
         "| net | - | Not loaded: No model version was found |",
+        place="folder",
+    ),
+    rule(
+        "layout.none-loaded",
+        r"failed to load '(?P<model>[^']+)', no version is available",
+        "No version of `{model}` could be loaded: it has no version folder (1, 2 ...), or each of them "
+        "failed. This answer does not say which.",
+        "Look in the server's log for `failed to load '{model}' version`, and in the folder `{model}/1` for "
+        "the model file.",
+        "[StatusCode.INTERNAL] failed to load 'net', no version is available",
+        symptom=True,
         place="folder",
     ),
     rule(
@@ -142,6 +161,14 @@ RULES = (
         "Check the path, the credentials that the server process has (not your own shell's) and the "
         "rights to list the bucket and read its objects.",
         "error: creating server: Internal - Could not get MetaData for bucket with name my-models",
+    ),
+    rule(
+        "layout.local-copy",
+        r"Failed to create (?:local|temp)[^\n:]*folder(?:: (?P<path>\S+))?",
+        "The server copies a model from the object store to its own disk first, and could not make a folder "
+        "there: {path}.",
+        "Give it a /tmp (or TRITON_AWS_MOUNT_DIRECTORY and the like) that is writable and large enough.",
+        "Internal: Failed to create local folder: /tmp/folderA1/variables",
     ),
     rule(
         "layout.no-file-system",

@@ -13,10 +13,11 @@ RULES = (
     ),
     rule(
         "memory.kv-cache",
-        r"No available memory for the cache blocks|(?:max seq len|maximum (?:number of tokens|sequence "
-        r"length))[^\n]*(?:larger|greater) than the maximum number of tokens that can be stored in KV "
-        r"cache|KV cache[^\n]*(?:not enough|exceeds|too small|is needed, which is larger)|Free memory on "
-        r"device[^\n]*is less than desired GPU memory utilization",
+        r"maxTokensInPagedKvCache[^\n]*must be large enough|No available memory for the cache "
+        r"blocks|(?:max seq len|maximum (?:number of tokens|sequence length))[^\n]*(?:larger|greater) "
+        r"than the maximum number of tokens that can be stored in KV cache|KV cache[^\n]*(?:not "
+        r"enough|exceeds|too small|is needed, which is larger)|Free memory on device[^\n]*is less than "
+        r"desired GPU memory utilization",
         "After the weights are loaded too little GPU memory is left for the KV cache of the language model.",
         "Lower max_model_len, use a smaller or quantised model or more GPUs (tensor parallel), and see "
         "with nvidia-smi who else holds memory; gpu_memory_utilization (vLLM) or "
@@ -25,13 +26,21 @@ RULES = (
         "when initializing the engine.",
     ),
     rule(
+        "memory.cuda-pool",
+        r"Failed to allocate CUDA memory with byte size (?P<size>\d+)|CNMEM_STATUS_OUT_OF_MEMORY",
+        "Triton's own pool of GPU memory for tensors (64 MB by default) is too small for {size} bytes; "
+        "it goes on with memory of the host, which some models cannot take.",
+        "Start the server with a larger pool: --cuda-memory-pool-byte-size=0:536870912 (GPU 0, 512 MB).",
+        "Failed to allocate CUDA memory with byte size 78643200 on GPU 0: CNMEM_STATUS_OUT_OF_MEMORY, "
+        "falling back to pinned system memory",
+    ),
+    rule(
         "memory.gpu",
         r"CUDA out of memory|(?:CUDA|cuda|CUDNN|CUBLAS|cuBLAS)[^\n]{0,120}(?:out of "
         r"memory|OUT_OF_MEMORY|ALLOC_FAILED|error 2\b)|cudaErrorMemoryAllocation|OutOfMemoryError: "
         r"CUDA|OutOfMemory[^\n]{0,80}(?:GPU|requested)|Requested amount of GPU memory|failed to "
         r"allocate[^\n]{0,40}CUDA memory|out of memory \(/|Failed to allocate memory for requested buffer "
-        r"of size (?P<size>\d+)|CNMEM_STATUS_OUT_OF_MEMORY|RESOURCE_EXHAUSTED: OOM|Dst tensor is not "
-        r"initialized",
+        r"of size (?P<size>\d+)|RESOURCE_EXHAUSTED: OOM|Dst tensor is not initialized",
         "The GPU has not enough free memory for the model, its instances or this request.",
         "Use fewer instances (`count`), smaller batches or a smaller model; end other programs on the "
         "GPU (nvidia-smi lists them); Triton also keeps freed memory of frameworks.",

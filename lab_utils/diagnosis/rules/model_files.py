@@ -38,8 +38,8 @@ RULES = (
     rule(
         "file.python-missing",
         r"Python model file not found in '(?P<path>[^']+)'|[Nn]o module named "
-        r"'?(?P<version>\d+)\.model'?|'?(?P<path2>/[^\s']+/\d+/model\.py)'?[^\n]{0,30}(?:No such "
-        r"file|does not exist|not found)",
+        r"'?(?:(?P<version>\d+)\.)?model'?(?![\w.])|'?(?P<path2>/[^\s']+/\d+/model\.py)'?[^\n]{0,30}(?:No "
+        r"such file|does not exist|not found)",
         "The Python model's model.py is not there: {path}.",
         "Put the code into the version folder as model.py, or name it in default_model_filename. This "
         "server's python backend waits for the file and the load hangs: unload the model or restart the "
@@ -58,12 +58,12 @@ RULES = (
     ),
     rule(
         "file.missing",
-        r"(?:failed to (?:open|stat) (?:the )?(?:file|(?:binary )?model file)|[Cc]ould not open|open file "
-        r"failed|Load model from (?P<path>\S+) failed:\s?Load model \S+ failed\. File doesn't "
-        r"exist|failed:\s*(?:File|file) (?:does not|doesn't) exist|File (?:does not|doesn't) exist|Model "
-        r"file not "
-        r"found)(?:[^\n]*?(?P<path2>/[^\s'\":]*\.(?:onnx|pt|plan|graphdef|bin|xml|engine|savedmodel|json|dali"
-        r")))?",
+        r"(?:failed to (?:open|stat) (?:the )?(?:file|(?:binary )?model file)|[Cc]ould not open|Error "
+        r"while opening file|open file failed|Load model from (?P<path>\S+) failed:\s?Load model \S+ "
+        r"failed\. File doesn't exist|failed:\s*(?:File|file) (?:does not|doesn't) exist|File (?:does "
+        r"not|doesn't) exist|Model file not "
+        r"found)(?:[^\n]*?(?P<path2>/[^\s'\":]*\.(?:onnx|pt|plan|graphdef|bin|xml|engine|savedmodel|json|d"
+        r"ali)))?",
         "The model file is not there or cannot be opened: {path}.",
         "Put it into the version folder under its default name (model.onnx, model.pt, model.plan), or "
         "name it in default_model_filename; check that the server's user may read it.",

@@ -5,8 +5,8 @@ from lab_utils.diagnosis.rule import rule
 RULES = (
     rule(
         "network.port-taken",
-        r"Socket '[^']*?(?P<port>\d+)' already in use|(?::(?P<port2>\d+)[^\n]*)?Address already in use"
-        r"|EADDRINUSE",
+        r"Socket '[^']*?(?P<port>\d+)' already in use|(?::(?P<port2>\d+)[^\n]*)?Address already in "
+        r"use|EADDRINUSE",
         "Port {port} is taken: two programs cannot listen on one port.",
         "Leave the port options out (free ports are then chosen), choose others, or end the program that "
         "holds port {port} (`ss -ltnp`).",
@@ -68,6 +68,21 @@ RULES = (
         "This part of the server is closed: it wants the header `{header}` with a key.",
         "Send that header (headers={{...}}), as the server's administrator set it.",
         "This API is restricted, expecting header 'triton-key'",
+    ),
+    rule(
+        "network.url-scheme",
+        r"url should not include the scheme",
+        "tritonclient was given a URL with http:// or grpc:// in front.",
+        "Give host:port alone, for example localhost:8000; ssl=True takes the place of https.",
+        "InferenceServerException: url should not include the scheme",
+    ),
+    rule(
+        "network.client-threads",
+        r"[Cc]annot switch to a different thread|greenlet\.error",
+        "One tritonclient.http client is used by several threads; its greenlets belong to the thread "
+        "that made it.",
+        "Make one client per thread, or use tritonclient.grpc or tritonclient.http.aio.",
+        "greenlet.error: Cannot switch to a different thread",
     ),
     rule(
         "network.http-to-grpc",

@@ -200,9 +200,9 @@ RULES = (
     ),
     rule(
         "onnx.run",
-        r"(?:Non-zero status code returned while running (?P<op>\w+) node\.? "
-        r"?(?:Name:'(?P<node>[^']*)')?|onnx runtime error (?P<code>\d+): (?:Got invalid dimensions for "
-        r"input: (?P<tensor>\S+)))",
+        r"(?:Non-zero status code returned while running (?![^\n]*CU(?:DNN|BLAS|DA) "
+        r"(?:failure|error))(?P<op>\w+) node\.? ?(?:Name:'(?P<node>[^']*)')?|onnx runtime error "
+        r"(?P<code>\d+): (?:Got invalid dimensions for input: (?P<tensor>\S+)))",
         "A node of the ONNX model failed while it ran {op} {node}{tensor}: mostly the shapes or values "
         "of the request are none that the graph can compute with.",
         "Run the same arrays in onnxruntime alone; compare the request's shapes with those the model was "

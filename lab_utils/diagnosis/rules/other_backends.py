@@ -5,10 +5,10 @@ from lab_utils.diagnosis.rule import rule
 RULES = (
     rule(
         "backend.api-version",
-        r"TRITONBACKEND API version: (?P<have>[\d.]+) does not support '(?P<backend>[^']+)' TRITONBACKEND "
-        r"API version:? ?(?P<need>[\d.]+)|Triton backend API version does not support this backend",
-        "The backend's library {backend} was built against another release of Triton: it wants API "
-        "{need}, the server has {have}.",
+        r"TRITONBACKEND (?P<have>API version: [\d.]+) does not support '(?P<backend>[^']+)' TRITONBACKEND "
+        r"(?P<need>API version:? ?[\d.]+)|Triton backend API version does not support this backend",
+        "The backend's library {backend} ({need}) was built against another release of Triton than this "
+        "server ({have}).",
         "Build the backend with the tags of this release (TRITON_CORE_REPO_TAG, "
         "TRITON_BACKEND_REPO_TAG), or use the backend of the same container.",
         "Unsupported: Triton TRITONBACKEND API version: 1.16 does not support 'onnxruntime' "
@@ -25,6 +25,15 @@ RULES = (
         "Not found: unable to load shared library: "
         "/opt/tritonserver/backends/pytorch/libtriton_pytorch.so: undefined symbol: "
         "_ZTVN5torch3jit6MethodE",
+    ),
+    rule(
+        "backend.static-tls",
+        r"(?P<library>[^\s:]+): cannot allocate memory in static TLS block",
+        "{library} was loaded too late: its thread-local memory no longer fits into the process (common "
+        "on ARM and Jetson, and inside other programs). It is not about RAM.",
+        "Load it first: LD_PRELOAD={library} tritonserver ..., or import that module before all others.",
+        "Not found: unable to load backend library: /usr/lib/libgomp.so.1: cannot allocate memory in "
+        "static TLS block",
     ),
     rule(
         "backend.library-missing",
@@ -64,8 +73,26 @@ RULES = (
         "directory path: /models/net/1/model.savedmodel",
     ),
     rule(
+        "backend.graphdef",
+        r"Can't parse (?P<path>\S+\.(?:graphdef|pb)) as binary proto",
+        "TensorFlow cannot read {path}: it is no frozen graph, damaged, or larger than protobuf of this "
+        "release reads (1 or 2 GB).",
+        "Freeze and export the graph again, or save a SavedModel (platform: tensorflow_savedmodel); for "
+        "a large file use a newer release.",
+        "Internal: Can't parse /models/net/1/model.graphdef as binary proto",
+    ),
+    rule(
+        "backend.tf-version",
+        r"NodeDef mentions attr '(?P<attr>[^']+)'",
+        "The model was saved by a newer TensorFlow than the server's: an operation has the attribute "
+        "{attr}, which this one does not know.",
+        "Use a newer container (or --backend-config=tensorflow,version=2 where both exist), or save the "
+        "model with the container's TensorFlow version.",
+        "Internal: NodeDef mentions attr 'allowed_devices' not in Op<name=VarHandleOp>",
+    ),
+    rule(
         "backend.tf-op",
-        r"Op type not registered '(?P<op>[^']+)'|NodeDef mentions attr '(?P<op2>[^']+)'",
+        r"Op type not registered '(?P<op>[^']+)'",
         "The TensorFlow model uses an operation that this TensorFlow does not have: {op}.",
         "Load its library with LD_PRELOAD, or save the model with the TensorFlow version of the container.",
         "Internal: Op type not registered 'SentencepieceOp' in binary running on host",
@@ -79,12 +106,33 @@ RULES = (
         place="input.{tensor}|output.{tensor}|input",
     ),
     rule(
+        "backend.openvino-operator",
+        r"[Uu]nsupported primitive of type: (?P<op>\w+)|[Uu]nsupported operation of type: (?P<op2>\w+)|"
+        r"OpenVINO does not support the following ONNX operations: (?P<op3>[\w.]+)",
+        "The network uses the operator {op}, which this OpenVINO does not have: it is a custom one or too "
+        "new.",
+        "Export the network without it or use a newer container; for an operator of your own give its "
+        "library in the parameter CPU_EXTENSION_PATH.",
+        "Internal: openvino error in loading network : Unsupported primitive of type: GridPool name: 7",
+    ),
+    rule(
         "backend.openvino",
         r"openvino error in (?P<where>[\w ]+): ?(?P<what>[^\n\"]+)|OpenVINO[^\n]*(?:error|failed)[^\n]*",
         "OpenVINO failed while {where}: {what}",
         "Check that model.xml and model.bin lie together in the version folder, made by an OpenVINO that "
         "is not newer than the container's.",
         "Internal: openvino error in reading network : Model file /models/net/1/model.xml cannot be opened!",
+    ),
+    rule(
+        "backend.dali-pipeline",
+        r"(?:Critical error when building pipeline|Error when (?:constructing|executing) (?:operator|\w+ "
+        r"operator):? ?(?P<op>\w+)?)(?:\s+Error when constructing operator: (?P<op2>\w+))?",
+        "The DALI pipeline was found, and an operator of it cannot be made or run here {op}: a GPU "
+        "decoder without the hardware or driver for it, or wrong arguments.",
+        'Read the last line of DALI\'s message; decoders with device="mixed" need a GPU with NVML: use '
+        'device="cpu" or hw_decoder_load=0 to test.',
+        "DALI Backend error: Critical error when building pipeline:\nError when constructing operator: "
+        "decoders__Image encountered:",
     ),
     rule(
         "backend.dali",

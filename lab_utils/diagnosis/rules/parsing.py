@@ -8,6 +8,16 @@ _EG = "[libprotobuf ERROR text_format.cc:337] Error parsing text-format inferenc
 
 RULES = (
     rule(
+        "parsing.template",
+        _AT + r"(?:Expected [^\n]*?(?:got|found): ?\"?\$|[^\n]*\$\{|Unknown enumeration value of \"\$)",
+        "config.pbtxt still holds a placeholder such as `${{name}}` at line {line}, column {column}: it is a "
+        "template that nobody filled in.",
+        "Replace every `${{...}}` in config.pbtxt by its value (TensorRT-LLM: with tools/fill_template.py); "
+        "the same holds for the config.pbtxt of the other models of the template.",
+        _EG + "29:17: Expected integer, got: $",
+        place="line",
+    ),
+    rule(
         "parsing.newer-field",
         _AT + r'Message type "[\w.]+" has no field named "(?P<field>model_metrics)"',
         "`{field}` (line {line}) is a field of newer Triton releases; this server does not know it.",

@@ -14,6 +14,18 @@ RULES = (
         place="model.py",
     ),
     rule(
+        "python.numpy-build",
+        r"Importing the numpy C-extensions failed|Error importing numpy|numpy\.core\._multiarray_umath",
+        "The NumPy that the model finds was not built for the Python that runs it: with "
+        "EXECUTION_ENV_PATH the environment has another Python version than the stub, or two "
+        "environments are mixed.",
+        "Make the environment with the Python version of the server's stub (`python3 --version` in the "
+        "container), or build a stub for the other version and put it into the model's folder; pack it "
+        "with PYTHONNOUSERSITE=True.",
+        "ImportError: Error importing numpy: you should not try to import numpy from its source directory",
+        place="parameters.EXECUTION_ENV_PATH|model.py",
+    ),
+    rule(
         "python.module",
         r"ModuleNotFoundError: No module named '?(?P<module>[\w.]+)",
         "The model's Python code imports `{module}`, and that module is not in the environment of the "
@@ -28,8 +40,8 @@ RULES = (
         "python.glibc",
         r"(?P<library>[^\s:]+): version `(?P<version>(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+)' not found(?: "
         r"\(required by (?P<by>[^)\s]+))?",
-        "A program or module was built for a newer system ({by}): it needs {version}, and "
-        "{library} is older.",
+        "A program or module was built for a newer system ({by}): it needs {version}, and {library} is "
+        "older.",
         "Build the environment or the stub on the same system as the server's (conda: add libstdcxx-ng), "
         "or use a newer image.",
         "/opt/backends/python/triton_python_backend_stub: /tmp/python_env_x/lib/libstdc++.so.6: version "
@@ -62,6 +74,15 @@ RULES = (
         "The model's Python code could not import a module: {message}",
         "Install or repair it in the environment of the server, and load the model again.",
         "ImportError: Using `low_cpu_mem_usage=True` requires Accelerate",
+        place="model.py",
+    ),
+    rule(
+        "python.protobuf-version",
+        r"Descriptors cannot (?:not )?be created directly",
+        "The installed protobuf is newer than the generated code that a module brings.",
+        "Install protobuf 3.20 (`protobuf<=3.20.3`) in the environment of the model, or a newer release "
+        "of that module.",
+        "TypeError: Descriptors cannot be created directly.",
         place="model.py",
     ),
     rule(
@@ -228,8 +249,8 @@ RULES = (
     rule(
         "python.exception",
         r"(?:Internal: |Python stub(?: for auto-complete)?: |instance: |^\s*|[Ff]ailed[^\n]*?: "
-        r")(?P<kind>(?!\S*EngineDead)(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Warning)): "
-        r"(?P<message>[^\n\"]*)",
+        r")(?P<kind>(?!\S*(?:EngineDead|InferenceServerException))(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Excepti"
+        r"on|Interrupt|Warning)): (?P<message>[^\n\"]*)",
         "The model's Python code raised {kind}: {message}",
         "Correct the code at the line named, then load the model again.",
         "failed to load 'net' version 1: Internal: ValueError: my own reason\n\nAt:\n  "
@@ -242,7 +263,8 @@ RULES = (
         r"stub process failed|Timed out occurred while waiting for the stub process)\.?(?P<why>[^\n]*)",
         "The process that runs the Python model ended, or took too long, before the model was ready {why}.",
         "Look for its own words above this line; run model.py's imports alone with the same Python. A "
-        "slow start wants --backend-config=python,stub-timeout-seconds=120.",
+        "stub or an environment of your own must be of the server's release and Python version. A slow "
+        "start wants --backend-config=python,stub-timeout-seconds=120.",
         "Internal: Timed out occurred while waiting for the stub process. Failed to initialize model "
         "instance net_0",
         symptom=True,

@@ -35,6 +35,15 @@ RULES = (
         "Internal: failed to load model 'net': Unknown builtin op: torchvision::nms.",
     ),
     rule(
+        "torch.tensorrt-engine",
+        r"Unknown type name '__torch__\.torch\.classes\.tensorrt\.\w+'|torch\.classes\.tensorrt\.Engine",
+        "model.pt was compiled with Torch-TensorRT, and the library that runs its engines is not loaded in "
+        "the server.",
+        "Start the server with LD_PRELOAD=libtorchtrt_runtime.so of the Torch-TensorRT that belongs to the "
+        "container, on a GPU; or export the model without Torch-TensorRT.",
+        "Internal: failed to load model 'net': Unknown type name '__torch__.torch.classes.tensorrt.Engine':",
+    ),
+    rule(
         "torch.version",
         r"(?:Unknown type name '(?P<name>[^']+)'|expected (?:newline|\)|,) but found|version_ <= "
         r"kMaxSupportedFileFormatVersion|Attempted to read a PyTorch file with version "
@@ -109,9 +118,32 @@ RULES = (
         place="input.{tensor}.data_type|output.{tensor}.data_type",
     ),
     rule(
+        "torch.dtype-mismatch",
+        r"Input type \((?:torch\.(?:cuda\.)?|CUDA|CPU)(?P<got>\w+?)(?:Tensor|Type)\) and weight type "
+        r"\((?:torch\.(?:cuda\.)?|CUDA|CPU)(?!(?P=got))(?P<want>\w+?)(?:Tensor|Type)\)|expected scalar type "
+        r"(?P<want2>\w+) but found (?P<got2>\w+)|expected \w+ and \w+ to have the same dtype, but got: "
+        r"(?P<want3>\w+(?: int| float)?) != (?P<got3>\w+)|must have the same dtype",
+        "The data has another type ({got}) than the weights of the model ({want}).",
+        "Send that type, or convert in forward(); a model in half precision wants TYPE_FP16 in config.pbtxt "
+        "and FP16 arrays.",
+        "RuntimeError: expected scalar type Half but found Float",
+        place="input.0.data_type|input",
+    ),
+    rule(
+        "torch.shape-mismatch",
+        r"(?P<what>mat1 and mat2 shapes cannot be multiplied[^\n\"]*|expected input\[[^\]]*\] to have "
+        r"\d+ channels[^\n\"]*|The size of tensor a \(\d+\) must match[^\n\"]*|shape '\[[^\]]*\]' is invalid "
+        r"for input of size \d+|Sizes of tensors must match[^\n\"]*|index out of range in self)",
+        "The shapes (or index values) of the request do not fit the layers of the model: {what}",
+        "Compare the request's shape with what the model was traced or trained with: order of dimensions "
+        "(NCHW), the batch dimension, fixed lengths built in by torch.jit.trace.",
+        "RuntimeError: mat1 and mat2 shapes cannot be multiplied (8x12 and 10x4)",
+        place="input.0.dims|input",
+    ),
+    rule(
         "torch.devices",
         r"Expected all tensors to be on the same device|Attempting to deserialize object on a CUDA "
-        r"device|Input type \(torch\.cuda\.\w+\) and weight type|found at least two devices",
+        r"device|Input type \((?:torch\.|CUDA|CPU)[\w.]+\) and weight type|found at least two devices",
         "Tensors of the model lie on different devices: a traced model has its device built in, or a "
         "tensor is made on a fixed device.",
         "Export with torch.jit.script, make new tensors with `device=x.device`, and export on the device "

@@ -50,6 +50,14 @@ RULES = (
         place="input.{input}.data_type|input.{input}",
     ),
     rule(
+        "request.numpy-dtype",
+        r"got unexpected datatype (?P<got>\w+) from numpy array, expected (?P<want>\w+)",
+        "The array given to set_data_from_numpy is {got}, and its InferInput was declared {want}.",
+        "Convert the array (`.astype`), or declare the InferInput with the array's type; text is BYTES "
+        "and an array of dtype object.",
+        "got unexpected datatype FP64 from numpy array, expected FP32",
+    ),
+    rule(
         "request.input-name",
         r"unexpected inference input '(?P<input>[^']+)' for model '(?P<model>[^']+)'|input "
         r"'(?P<input2>[^']+)' does not exist in request|unexpected input '(?P<input3>[^']+)'",
@@ -114,6 +122,15 @@ RULES = (
         "contents field must not be specified when using raw_input_contents for 'x' for model 'net'",
     ),
     rule(
+        "request.answer-not-json",
+        r"failed to (?:get|parse) (?:model |server )?(?:metadata|config|statistics)[^\n]*JSON",
+        "What came back from that address is not JSON: something else than Triton's HTTP endpoint "
+        "answers there (the gRPC or metrics port, a proxy, another program).",
+        "Point the client at Triton's HTTP port (8000 by default, see the server's log), or use -i grpc "
+        "with the gRPC port; leave proxies out (NO_PROXY).",
+        "error: failed to get model metadata: failed to parse the request JSON buffer: Invalid value. at 1",
+    ),
+    rule(
         "request.json",
         r"failed to parse the request JSON buffer: ?(?P<why>[^\n\"]*)|Unable to parse "
         r"'(?P<field>\w+)'|attempt to access JSON non-|unexpected size for request JSON|The document is "
@@ -150,9 +167,9 @@ RULES = (
         r"(?:Request for unknown model: )?'(?P<model>[^']+)' version (?P<version>-?\d+) is not (?:at "
         r"ready state|found)|requested model '(?P<model2>[^']+)' is not available|[Mm]odel version not "
         r"ready|Server not ready|model '(?P<model3>[^']+)'[^\n]{0,20} is not ready|requested model "
-        r"version is not available for model '(?P<model4>[^']+)'|no version is available",
-        "The model `{model}` {version} is not ready: not loaded, still loading, unloaded, or its "
-        "load failed.",
+        r"version is not available for model '(?P<model4>[^']+)'",
+        "The model `{model}` {version} is not ready: not loaded, still loading, unloaded, or its load "
+        "failed.",
         "Load it, wait for GET /v2/models/{model}/ready, and ask for a version that its version policy "
         "serves.",
         "Request for unknown model: 'net' version 3 is not at ready state",
@@ -245,8 +262,7 @@ RULES = (
         "The /generate request does not fit the model {input}{key}: it needs every input as a JSON key, "
         "and exactly one answer.",
         "Use /generate_stream for several answers; name the model's inputs as keys.",
-        "generate expects model to produce exactly 1 response, use generate stream for model that "
-        "generates various number of responses",
+        "generate expects model to produce exactly 1 response, use generate stream",
     ),
     rule(
         "request.parameter",

@@ -88,6 +88,18 @@ RULES = (
         place="sequence_batching.control_input|sequence_batching",
     ),
     rule(
+        "scheduling.correlation-type",
+        r"sequence batching control '(?P<control>[^']+)' data-type is '(?P<got>\w+)', but model "
+        r"'(?P<model>[^']+)' expects '(?P<want>\w+)'",
+        "A request gives the sequence ID as {got}, and config.pbtxt declares the control `{control}` as "
+        "{want}: a number where text is wanted or the other way round. `model_warmup` always sends a "
+        "number.",
+        "Send sequence_id of that type, or change `data_type` of CONTROL_SEQUENCE_CORRID (TYPE_UINT64 "
+        "for numbers, TYPE_STRING for text); with warm-up use TYPE_UINT64.",
+        "sequence batching control 'CORRID' data-type is 'UINT64', but model 'net' expects 'BYTES'",
+        place="sequence_batching.control_input|model_warmup",
+    ),
+    rule(
         "scheduling.slot-utilization",
         r"sequence batching minimum slot utilization must be in range",
         "`minimum_slot_utilization` is a fraction above 0.0 and up to 1.0.",
@@ -98,10 +110,11 @@ RULES = (
     rule(
         "scheduling.control-missing-input",
         r"(?:configuration specified sequence control '(?P<name>[^']+)', but model does not provide that "
-        r"input|sequence control '(?P<name2>[^']+)'[^\n]*(?:expects|does not))",
+        r"input|sequence control '(?P<name2>[^']+)'[^\n]*(?:expects|does not|don't match))",
         "`sequence_batching` sends the control `{name}`, and the model file has no such input or one of "
         "another type or shape.",
-        "Add that input to the model, or remove the control from `control_input`.",
+        "Add that input to the model (with a variable first dimension when max_batch_size is greater "
+        "than 0), or remove the control from `control_input`.",
         "unable to load model 'net', configuration specified sequence control 'START', but model does "
         "not provide that input",
         place="sequence_batching.control_input|sequence_batching",
@@ -149,15 +162,24 @@ RULES = (
         place="response_cache",
     ),
     rule(
+        "scheduling.cache-missing",
+        r"unable to find 'libtritoncache_(?P<name>\w+)\.so' for cache|unable to find '(?P<lib>[^']+)' for "
+        r"cache",
+        "--cache-config asks for the cache `{name}{lib}`, and this server has no library of that name.",
+        "Use --cache-config=local,size=16777216, or a container that has the cache; --cache-directory "
+        "names the folder of the caches.",
+        "error: creating server: Internal - unable to find 'libtritoncache_redis.so' for cache. "
+        "Searched: /opt/caches",
+    ),
+    rule(
         "scheduling.cache-setting",
-        r"(?:Failed to initialize cache|found multiple cache configurations|unable to find "
-        r"'(?P<lib>[^']+)' for cache|Incompatible flags --response-cache-byte-size and --cache-config|for "
-        r"cache\. Searched)",
+        r"(?:Failed to initialize cache|found multiple cache configurations|Incompatible flags "
+        r"--response-cache-byte-size and --cache-config|for cache\. Searched)",
         "The server's response cache could not be set up: the option --cache-config or --cache-directory "
         "is wrong.",
         "Write one option of the form --cache-config=local,size=16777216.",
-        "error: creating server: Internal - unable to find 'libtritoncache_redis.so' for cache. "
-        "Searched: /opt/caches",
+        "error: creating server: Invalid argument - found multiple cache configurations, but only a "
+        "single cache is currently supported",
     ),
     rule(
         "scheduling.rate-limiter",

@@ -74,9 +74,10 @@ RULES = (
     ),
     rule(
         "tensorrt.profile-range",
-        r"(?P<what>trt failed to set binding dimension[^\n;]*|model expected the shape of dimension"
-        r"[^\n;]*|request specifies invalid shape[^\n]*|can not maximize dimension[^\n]*|Supplied binding "
-        r"dimension[^\n]*|Static dimension mismatch[^\n]*|satisfyProfile[^\n]*)",
+        r"(?P<what>trt failed to set binding dimension[^\n;]*|model expected the shape of "
+        r"dimension[^\n;]*|request specifies invalid shape[^\n]*|can not maximize "
+        r"dimension[^\n]*|Supplied binding dimension[^\n]*|Static dimension "
+        r"mismatch[^\n]*|satisfyProfile[^\n]*)",
         "A shape is outside the optimization profile of the engine: {what}",
         "Send shapes inside the profile, or build the engine with a wider one (--minShapes, --maxShapes).",
         "request specifies invalid shape for input 'images' for net_0. Error details: model expected the "
@@ -114,12 +115,22 @@ RULES = (
     ),
     rule(
         "tensorrt.instance-kind",
-        r"(?:TensorRT|tensorrt)[^\n]*(?:only supports?|must be|requires)[^\n]*KIND_GPU|instance kind for "
-        r"'(?P<model>[^']+)'[^\n]*KIND_GPU",
+        r"(?:TensorRT|tensorrt)[^\n]*(?:only supports?|must be|requires)[^\n]*KIND_GPU|TensorRT backend "
+        r"supports only GPU|instance kind for '(?P<model>[^']+)'[^\n]*KIND_GPU",
         "TensorRT runs on GPUs alone, and the instance group has another kind.",
         "Write instance_group [ {{ kind: KIND_GPU }} ].",
         "unable to load model 'net', TensorRT backend supports only GPU device: only supports KIND_GPU",
         place="instance_group.0.kind|instance_group",
+    ),
+    rule(
+        "tensorrt.io-format",
+        r"(?:vectorized dim|non-linear (?:tensor|IO format))[^\n]*?'(?P<tensor>[^']+)'",
+        "The engine wants `{tensor}` in a vectorised or channels-last format, which Triton cannot feed "
+        "as it is configured: the engine was built with --inputIOFormats or --outputIOFormats.",
+        "Build the engine with linear formats (fp32:chw, fp16:chw: the default), or set "
+        "is_non_linear_format_io where the release has it.",
+        "Invalid argument: unexpected vectorized dim is -1 for non-linear tensor 'x' for net",
+        place="input.{tensor}|output.{tensor}",
     ),
     rule(
         "tensorrt.enqueue",

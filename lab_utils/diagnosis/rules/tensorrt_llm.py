@@ -19,6 +19,37 @@ RULES = (
         place="parameters.gpt_model_path|parameters.engine_dir|parameters",
     ),
     rule(
+        "trtllm.version",
+        r"Failed to deserialize (?:cuda|CUDA) engine|d == a \+ length|Expected length != real "
+        r"length|Tensor names? in engine are not the same|<= remaining_buffer_size|Input tensor "
+        r"'(?P<tensor>[^']+)' not found; expected shape",
+        "The engine was not built by the TensorRT-LLM (and TensorRT) of this container, or for another "
+        "GPU: it does not fit the runtime {tensor}.",
+        "Build the engine again in this very container, or serve it in the container whose version built "
+        "it (the release notes pair YY.MM with a version).",
+        "[TensorRT-LLM][ERROR] Assertion failed: Failed to deserialize cuda engine. "
+        "(/app/tllmRuntime.cpp:72)",
+    ),
+    rule(
+        "trtllm.request-length",
+        r"(?:[Pp]rompt length|[Ii]nput (?:length|sequence)|[Ii]nput token)[^\n]*(?:exceeds?|greater "
+        r"than|longer than|must be less than)[^\n]*",
+        "The prompt, with the tokens asked for, is longer than the engine was built for.",
+        "Shorten the prompt, ask for fewer tokens, or build the engine with a larger max_input_len and "
+        "max_seq_len.",
+        "Prompt length (2100) exceeds maximum input length (2048).",
+    ),
+    rule(
+        "trtllm.beam-width",
+        r"beam ?[Ww]idth[^\n]*(?:<=|differs|exceeds|greater)[^\n]*|[Bb]eam (?:width|search)[^\n]*not "
+        r"supported",
+        "The request's beam_width is not one that the engine was built for and the config allows.",
+        "Send beam_width equal to (in newer releases: up to) max_beam_width, and give trtllm-build and "
+        "`parameters` of config.pbtxt the same max_beam_width.",
+        "[TensorRT-LLM][ERROR] Assertion failed: samplingConfig.beamWidth <= maxBeamWidth (/app/x.cpp:417)",
+        place="parameters.max_beam_width|parameters",
+    ),
+    rule(
         "trtllm.engine-config",
         r"\[json\.exception\.(?P<kind>\w+)\.\d+\] (?P<what>[^\n\"]+)",
         "config.json of the engine, or a parameter, is not what this version of TensorRT-LLM expects: "
@@ -47,13 +78,22 @@ RULES = (
         place="parameters.{name}|parameters",
     ),
     rule(
+        "trtllm.tokenizer-class",
+        r"Tokenizer class (?P<name>\w+) does not exist",
+        "The installed transformers has no tokenizer class {name}: its code lies beside the model and is "
+        "not trusted, or transformers is older than the model.",
+        "Load it with trust_remote_code=True (in model.py of the pre- and postprocessing step), or "
+        "install the transformers version that the model names.",
+        "ValueError: Tokenizer class ChatXTokenizer does not exist or is not currently imported.",
+        place="model.py",
+    ),
+    rule(
         "trtllm.tokenizer",
-        r"(?:tokenizer_dir|Tokenizer class (?P<name>\w+) does not exist|[Tt]okenizer[^\n]*(?:not "
-        r"found|does not exist|cannot be loaded))",
-        "The tokenizer of the pre- or postprocessing step cannot be loaded {name}.",
+        r"(?:tokenizer_dir|[Tt]okenizer[^\n]*(?:not found|does not exist|cannot be loaded))",
+        "The tokenizer of the pre- or postprocessing step cannot be loaded.",
         "Set tokenizer_dir in their `parameters` to a folder with the tokenizer's files, inside the "
         "container.",
-        "ValueError: Tokenizer class LlamaTokenizerX does not exist or is not currently imported.",
+        "ValueError: the tokenizer in /models/llm was not found",
         place="parameters.tokenizer_dir|parameters",
     ),
     rule(
@@ -65,6 +105,15 @@ RULES = (
         "[TensorRT-LLM][ERROR] cannot load libnvinfer_plugin_tensorrt_llm.so",
     ),
     rule(
+        "trtllm.encoder",
+        r"Encoder tokens are not given|encoder_input_features[^\n]*(?:missing|not given|required)",
+        "The model has an encoder and a decoder (Whisper, T5, BART), and the request or the model folder "
+        "gave nothing for the encoder.",
+        "Name the encoder's engine in the parameter encoder_model_path, and send the encoder's input "
+        "(`input_ids`, or `encoder_input_features` for speech) beside `decoder_input_ids`.",
+        "[TensorRT-LLM][ERROR] Assertion failed: Encoder tokens are not given (/app/x.cpp:55)",
+    ),
+    rule(
         "trtllm.assertion",
         r"\[TensorRT-LLM\]\[ERROR\] Assertion failed: (?P<what>[^\n(\"]+)",
         "TensorRT-LLM stopped at a check of its own: {what}.",
@@ -72,15 +121,6 @@ RULES = (
         "request.",
         "[TensorRT-LLM][ERROR] Assertion failed: Invalid tensor name in InferenceRequest: max_tokens "
         "(/app/x.cpp:99)",
-    ),
-    rule(
-        "trtllm.request-length",
-        r"(?:[Pp]rompt length|input (?:length|sequence)|[Ii]nput token)[^\n]*(?:exceeds?|greater "
-        r"than|longer than)[^\n]*",
-        "The prompt, with the tokens asked for, is longer than the engine was built for.",
-        "Shorten the prompt, ask for fewer tokens, or build the engine with a larger max_input_len and "
-        "max_seq_len.",
-        "Prompt length (2100) exceeds maximum input length (2048).",
     ),
     rule(
         "trtllm.instance",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tritonclient.grpc.model_config_pb2 import TYPE_STRING
+
 from lab_utils.repository.lint.facts import ServerFacts
 from lab_utils.repository.lint.model import Model
 from lab_utils.repository.lint.registry import ERROR, WARNING, Hit, Hits, rule
@@ -91,7 +93,11 @@ def priority_unused(model: Model, facts: ServerFacts) -> Hits:
     if batching.priority_levels or not model.config.HasField("dynamic_batching"):
         return
     for name in ("default_priority_level", "priority_queue_policy"):
-        if getattr(batching, name):
+        # An entry without any setting is how a config printed from JSON says "none".
+        empty = name == "priority_queue_policy" and not any(
+            p.ByteSize() for p in batching.priority_queue_policy.values()
+        )
+        if getattr(batching, name) and not empty:
             yield Hit(
                 f"`{name}` does nothing: `priority_levels` is not set.",
                 "Add `priority_levels: 2` (or as many as there are).",
@@ -186,6 +192,8 @@ def ragged_never(model: Model, facts: ServerFacts) -> Hits:
                 "Add what is missing, or take it out.",
                 f"input[{index}].allow_ragged_batch",
             )
+        elif entry.data_type == TYPE_STRING:
+            continue  # a variable number of texts is mostly one text
         elif -1 in entry.dims and not entry.allow_ragged_batch and waits and config.max_batch_size > 1:
             yield Hit(
                 f"`{entry.name}` varies in shape: requests wait to be batched, and only those of "

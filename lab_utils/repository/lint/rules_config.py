@@ -12,6 +12,8 @@ from lab_utils.repository.lint.model import Model, type_name
 from lab_utils.repository.lint.registry import ERROR, WARNING, Check, Hit, Hits, rule
 
 GROUP = "The file config.pbtxt"
+_PYTHON = re.compile(r"from \w[\w.]* import |import \w|def \w+\(|class \w+[(:]|@\w")
+_YAML = re.compile(r"---\s*$|%YAML|apiVersion:")
 _SHELL = re.compile(r"""[\s'"`$&;|<>()*?!\\#]""")
 
 
@@ -19,16 +21,21 @@ def _faults(rule_id: str, wanted: Callable[[ConfigError], bool]) -> Check:
     """A rule's function: every fault of the parser that is of this kind."""
 
     def check(model: Model, facts: ServerFacts) -> Hits:
-        for fault in model.faults:
+        templates = {f.line for f in model.faults if _is_template(model.text, f)}
+        for index, fault in enumerate(model.faults):
             if wanted(fault):
+                if any(f.line == fault.line in templates for f in model.faults[:index]):
+                    continue  # what follows a placeholder on its line follows from it
                 said = f" (Triton: {fault.log_line})" if fault.log_line else ""
-                fix = fault.fix
-                if "${" in model.text.split("\n")[max(fault.line, 1) - 1][fault.column - 1 :][:2]:
-                    fix = "This is a template: put a value in place of every `${...}` first."
-                yield Hit(fault.what.rstrip() + said, fix, line=fault.line or None, file=CONFIG_NAME)
+                yield Hit(fault.what.rstrip() + said, fault.fix, line=fault.line or None, file=CONFIG_NAME)
 
     check.__name__ = rule_id.replace("-", "_")
     return check
+
+
+def _is_template(text: str, fault: ConfigError) -> bool:
+    """Whether the parser stopped at a placeholder, `${name}`."""
+    return text.split("\n")[max(fault.line, 1) - 1][fault.column - 1 :].startswith("${")
 
 
 for _id, _problem, _meaning in (
@@ -170,10 +177,16 @@ def name_odd(model: Model, facts: ServerFacts) -> Hits:
         )
 
 
+def _first_line(text: str) -> str:
+    """The first line that is no comment and not blank."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and not line.startswith("#")), "")
+
+
 @rule(
     "not-a-config",
     ERROR,
-    "config.pbtxt holds a web page or a Git LFS pointer.",
+    "config.pbtxt holds a web page, a Git LFS pointer, Python code or YAML.",
     group=GROUP,
     whole=False,
 )
@@ -185,5 +198,9 @@ def not_a_config(model: Model, facts: ServerFacts) -> Hits:
         what, fix = "a Git LFS pointer, not the file itself", "Run `git lfs pull`."
     elif head.lower().startswith(("<!doctype", "<html")):
         what, fix = "a web page, saved in place of the file", "Fetch the raw file."
+    elif _PYTHON.match(_first_line(model.text)):
+        what, fix = "Python code", "Move it to a .py file, and write the config in protobuf text."
+    elif _YAML.match(_first_line(model.text)):
+        what, fix = "YAML", 'Write it in protobuf text: `name: "x"`, blocks in `{ }`, lists in `[ ]`.'
     if what:
         yield Hit(f"config.pbtxt is {what}.", fix, line=1, file=CONFIG_NAME)

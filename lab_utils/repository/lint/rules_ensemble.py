@@ -80,7 +80,8 @@ def ensemble_step(model: Model, facts: ServerFacts) -> Hits:
 )
 def ensemble_wiring(model: Model, facts: ServerFacts) -> Hits:
     """Every input is used, every output is written, every tensor between is written once and used."""
-    if not model.ensemble or not all(s.input_map and s.output_map for _, s in steps(model)):
+    found = list(steps(model))
+    if not model.ensemble or not found or not all(s.input_map and s.output_map for _, s in found):
         return
     inputs = [i.name for i in model.config.input]
     outputs = [o.name for o in model.config.output]

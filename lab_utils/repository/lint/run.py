@@ -20,7 +20,15 @@ __all__ = ["lint_repository", "rules_all"]
 _DECISIVE = ("phantom-model",)
 # Rule -> rules that say less about the same thing.
 _SPEAKS_FOR = {
-    "not-a-config": ("config-syntax", "config-unknown-field", "config-encoding"),
+    "not-a-config": (
+        "config-syntax",
+        "config-unknown-field",
+        "config-unknown-value",
+        "config-wrong-type",
+        "config-unclosed",
+        "config-duplicate-field",
+        "config-encoding",
+    ),
     "ensemble-platform": ("unknown-backend", "no-backend"),
     "model-file-empty": ("python-class",),
     "onnx-batch": ("onnx-dims",),

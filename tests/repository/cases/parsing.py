@@ -86,6 +86,9 @@ CASES = [
         "value",
     ),
     _bytes("parse_json", b'{ "backend": "python", "max_batch_size": 8 }\n', "config-syntax", "JSON"),
+    _bytes("parse_python_code", b"import json\nconfig = json.loads(text)\n", "not-a-config", "import"),
+    _bytes("parse_yaml", b"---\nname: parse_yaml\nbackend: python\n", "not-a-config", "line 1"),
+    _case("parse_template", "max_batch_size: 8", "max_batch_size: ${size}", "config-wrong-type", "template"),
     _bytes("parse_byte_order_mark", b"\xef\xbb\xbf" + _TEXT, "config-syntax", "byte order mark"),
     _bytes("parse_utf16", PYTHON_CONFIG.encode("utf-16"), "config-encoding", "UTF-16"),
     # Odd, and Triton takes it: lint must say nothing.

@@ -165,19 +165,11 @@ CASES = [
         "timeout-action",
         server="silent",
     ),
-    x(
-        "ragged_no_batcher",
-        'name: "x" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true',
-        "ragged-never",
-        server="silent",
-    ),
-    folder(
-        "ragged_waits_for_equal_shapes",
-        PYTHON_CONFIG.replace("dims: [ 4 ]", "dims: [ -1 ]")
-        + "dynamic_batching { max_queue_delay_microseconds: 100 }\n",
-        PY,
-        "ragged-never",
-        server="silent",
+    added(
+        "priority_policy_of_nothing",
+        QUEUE.format("priority_levels: 0 priority_queue_policy { }"),
+        None,
+        server="accept",
     ),
     added(
         "cache_and_decoupled",
