@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -38,7 +37,7 @@ def explain_model(server: Server, model: str) -> Explanation:
     repository = server.repository
     states = [entry.get("state") for entry in index if entry.get("name") == model]
     if "READY" in states:
-        return _ready(model, repository)
+        return _ready(model, server)
     log = server.logs()
     told = explain_log(log, model, repository)
     named = models_named(entries := read_log(log), read_events(entries))
@@ -59,11 +58,12 @@ def explain_model(server: Server, model: str) -> Explanation:
         told = explain_log(
             "\n".join(f"load failed for model '{model}': {r}" for r in reasons), model, repository
         )
-    return _with_lint(told, repository)
+    return _with_lint(told, server)
 
 
-def _ready(model: str, repository: Path | None) -> Explanation:
-    warnings = _lint(model, repository)
+def _ready(model: str, server: Server) -> Explanation:
+    repository = server.repository
+    warnings = _lint(model, server)
     if not warnings or repository is None:
         return Explanation(
             model, f"`{model}` is loaded and ready: there is no failure to explain.", ready=True
@@ -91,11 +91,12 @@ def _not_loaded(model: str) -> Explanation:
     )
 
 
-def _with_lint(told: Explanation, repository: Path | None) -> Explanation:
+def _with_lint(told: Explanation, server: Server) -> Explanation:
     """The explanation, from what lint says of the files when the log has no cause."""
+    repository = server.repository
     if told.cause is not None or repository is None:
         return told
-    errors = [f for f in _lint(told.model, repository) if f.severity == "error"]
+    errors = [f for f in _lint(told.model, server) if f.severity == "error"]
     if not errors:
         return told
     first = errors[0]
@@ -109,15 +110,15 @@ def _with_lint(told: Explanation, repository: Path | None) -> Explanation:
     )
 
 
-def _lint(model: str, repository: Path | None) -> list[LintFinding]:
-    """What lint says of one model; nothing when its repository is not here."""
+def _lint(model: str, server: Server) -> list[LintFinding]:
+    """What lint says of one model on this server; nothing when the repository is not on this machine."""
+    from lab_utils.repository.lint import ServerFacts, lint_repository
+
+    repository = server.repository
     if repository is None or not (repository / model).is_dir():
         return []
-    try:
-        from lab_utils.repository.lint import lint_repository
-    except ImportError:
-        return []
-    return [finding for finding in lint_repository(repository) if finding.model == model]
+    findings = lint_repository(repository, facts=ServerFacts.of(server))
+    return [finding for finding in findings if finding.model == model]
 
 
 def _index(server: Server) -> list[dict[str, Any]]:

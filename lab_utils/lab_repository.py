@@ -38,15 +38,22 @@ class RepositoryTools(ABC):
     def lint(self, folder: str | Path | None = None) -> list[LintFinding]:
         """Print what Triton will refuse in a model repository, and what it will silently not do.
 
+        What the lab's server was started with (a cache, auto-complete) counts, if it runs.
+
         Args:
             folder: A repository or a model folder. Default: the lab's own repository.
 
         Returns:
             The findings; empty when there is nothing to say.
         """
-        from lab_utils.repository.lint import lint_repository, render_findings
+        from lab_utils.repository.lint import ServerFacts, lint_repository, render_findings
+        from lab_utils.server.base import ServerError
 
-        findings = lint_repository(Path(folder or self.repository))
+        try:
+            facts = ServerFacts.of(self.server)
+        except ServerError:
+            facts = None  # none runs: what a server of the labs can do is known
+        findings = lint_repository(Path(folder or self.repository), facts=facts)
         print(render_findings(findings))
         return Quiet(findings)
 

@@ -10,13 +10,22 @@ import numpy as np
 import tritonclient.http as httpclient
 from numpy.typing import NDArray
 
-from lab_utils.checks.asking import need_return, shorten
+from lab_utils.checks.asking import need_return, shorten, with_hint
 from lab_utils.checks.lab2_live import Crowd, served_config, served_statistics, try_load
 from lab_utils.checks.repositories import fresh_name, place
-from lab_utils.progress.context import LabContext, refuse
+from lab_utils.progress.context import LabContext, Refusal, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 
 _BURST = 32
+
+# Triton's words → the next step. The first that fits is taken.
+_STEPS = {
+    "ModelDynamicBatching": "The field is `max_queue_delay_microseconds`, as in the section above.",
+    "max_queue_delay_microseconds": "The delay stands inside the braces of `dynamic_batching`.",
+    "unable to find backend library": 'Write `platform: "onnxruntime_onnx"`, or `backend: "onnxruntime"`.',
+    "directory name must equal": "`name` is the model's name: write the argument.",
+    "Expected ": "In an f-string a brace of the config is written twice; an argument stands in one.",
+}
 
 
 def _serve(ctx: LabContext, function: Any, max_batch: int, delay: int) -> str:
@@ -33,10 +42,11 @@ def _serve(ctx: LabContext, function: Any, max_batch: int, delay: int) -> str:
     place(ctx, ctx.repository, model, edit=lambda _: text)
     refusal = try_load(ctx, model)
     if refusal:
+        fitting = (step for words, step in _STEPS.items() if words in refusal)
         refuse(
             expected="Triton loads the model with this config",
             found=refusal,
-            next_step="`name` is the model's name. In an f-string a brace of the config is written twice.",
+            next_step=next(fitting, "Compare the config with yours of 2.2."),
         )
     return model
 
@@ -154,7 +164,10 @@ def _judge_mean(
         refuse(
             expected=f"{sent}: mean {truth:.3f}", found=f"mean_batch gives {found!r:.60}", next_step=advice
         )
-    idle = ctx.call(function, after, after)
+    try:
+        idle = ctx.call(function, after, after)
+    except Refusal as refusal:
+        with_hint(refusal, {"ZeroDivisionError": "Nothing ran: look at the executions before you divide."})
     if idle != 0:
         refuse(
             expected="0.0 when nothing ran",
@@ -171,7 +184,10 @@ def _judge_histogram(
     truth: dict[int, int],
     sent: str,
 ) -> None:
-    found = ctx.call(function, before, after)
+    try:
+        found = ctx.call(function, before, after)
+    except Refusal as refusal:
+        with_hint(refusal, {"KeyError": "A size of `after` may be missing in `before`: `old.get(size, 0)`."})
     need_return("batch_histogram", found)
     if found != truth:
         total = {one["batch_size"]: one["compute_infer"]["count"] for one in after["batch_stats"]}

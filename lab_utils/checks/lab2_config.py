@@ -25,8 +25,14 @@ _CPU = "`kind: KIND_CPU` runs on every machine."
 # Triton's words → the next step. The first that fits is taken.
 _STEPS = {
     "has no field named": "Look for the field's real name in the list of changes above.",
+    'for field "kind"': "Kinds of instances are written `KIND_CPU`, in capitals.",
     "Unknown enumeration value": "Types of tensors are written `TYPE_FP32`, in capitals.",
     'Expected integer or identifier, got: "': "A name of an enumeration stands without quotes.",
+    "Expected identifier, got: {": "This is JSON. Write each field by itself: `field: value`.",
+    "Expected string, got": 'Text stands in quotes: `name: "…"`.',
+    "Expected integer, got": "A number belongs there. In an f-string an argument stands in single braces.",
+    'found "="': "A field and its value are parted by a colon.",
+    "failed to open text file": "`label_filename` is the name of a file beside config.pbtxt: `labels.txt`.",
     "Expected ": "The message reads LINE:COLUMN. Look there for a bracket too few, or a comma too many.",
     "directory name must equal": "Use the argument `name`: the config repeats the folder's name.",
     "unexpected platform type": "Write `backend:`; the platform of this backend is called otherwise.",

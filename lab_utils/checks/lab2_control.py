@@ -23,6 +23,14 @@ from lab_utils.progress.registry import Verdict, checkpoint, passed
 
 _MAX_BATCH = 64
 
+# A load request that the client or the server refuses: its words → the next step.
+_HINTS = {
+    "JSON non-string as string": "`config` is text: `json.dumps(config)`.",
+    "at least one version": "The path in the request is `file:1/model.onnx`: the version, then the file.",
+    "not an ONNX file": "Pass `onnx` as it is: the client encodes it.",
+    "unable to find backend library": "The backend's name is `onnxruntime`, in full.",
+}
+
 
 def _fingerprint(folder: Path) -> dict[str, str]:
     """File → hash, of everything in a folder."""
@@ -63,7 +71,7 @@ def _judge_override(ctx: LabContext, function: Any) -> int:
     hints = {
         "KeyError: 'dynamic_batching'": "`get_model_config(model)` has that key: "
         "read the config of `model`, over HTTP.",
-    }
+    } | _HINTS
     server = ctx.need_server()
     with ctx.recorder(server.endpoints.http, keep=1 << 18) as recorder:
         try:
@@ -71,6 +79,12 @@ def _judge_override(ctx: LabContext, function: Any) -> int:
         except Refusal as refusal:
             _judge_words(refusal, reason_in_log(server, model))
             raise
+    if any(path.endswith("/unload") for path in recorder.paths):
+        refuse(
+            expected=f"`{model}` answers all the time",
+            found="it was unloaded: until it is loaded again, every client gets an error",
+            next_step="A load alone replaces the config.",
+        )
     after, changed = served_config(ctx, model), _fingerprint(ctx.repository)
     if changed != files:
         odd = sorted(name for name in changed.keys() | files.keys() if changed.get(name) != files.get(name))
@@ -154,7 +168,7 @@ def _judge_memory(ctx: LabContext, function: Any) -> str:
         "a `config` must come with them, and the path is `file:1/model.onnx`.",
         "unexpected error on creating Triton parameter": "The name of the file is `file:1/model.onnx`, with "
         "`file:` in front.",
-    }
+    } | _HINTS
     with ctx.recorder(address) as recorder:
         call_at(ctx, silent(function), recorder, name, content, hints=hints)
     if (ctx.repository / name).exists():
@@ -168,6 +182,12 @@ def _judge_memory(ctx: LabContext, function: Any) -> str:
             expected=f"`{name}` is ready",
             found="the server does not have it" + ("" if _loads(recorder) else ": no load request arrived"),
             next_step="`client.load_model(name, config=…, files=…)`.",
+        )
+    if ctx.get(f"/v2/models/{name}/versions/1/ready").status_code != 200:
+        refuse(
+            expected=f"`{name}` has version 1",
+            found="it has another version alone",
+            next_step="The number in the path is the version: `file:1/model.onnx`.",
         )
     batch = served_config(ctx, name)["max_batch_size"]
     if batch != _MAX_BATCH:

@@ -15,8 +15,8 @@ from tritonclient.utils import InferenceServerException
 
 from lab_utils.checks.asking import attempt, post, shorten
 from lab_utils.checks.loading import load
-from lab_utils.models.build import has_torch, torchscript_file
-from lab_utils.models.gallery import PHANTOM, SOUND, build_gallery
+from lab_utils.models.build import has_torch
+from lab_utils.models.gallery import PHANTOM, SOUND, build_gallery, spare_network
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 from lab_utils.server.base import Server
@@ -75,8 +75,7 @@ def _fingerprints(gallery: Path) -> Counter[tuple[str, str]]:
 def _mended(ctx: LabContext, mend: Any) -> Path:
     """A new gallery after the student's function; nothing is served yet."""
     gallery = build_gallery(ctx.scratch() / "gallery")
-    spare = ctx.scratch() / "spare.pt"
-    spare.write_bytes(torchscript_file().read_bytes() if has_torch() else b"no PyTorch on this machine")
+    spare = spare_network(ctx.scratch())
     before = _fingerprints(gallery)
     _, error = attempt(ctx, mend, gallery, spare)
     if error is not None:
@@ -109,6 +108,13 @@ def _batching(config: _Config) -> str:
     return _batched(config)
 
 
+def _delayed(config: _Config) -> str:
+    delay = config.get("dynamic_batching", {}).get("max_queue_delay_microseconds", 0)
+    return _batching(config) or (
+        "" if int(delay) == 500 else f"it loads, and its delay of 500 is now {delay}"
+    )
+
+
 def _preferred(config: _Config) -> str:
     sizes = config.get("dynamic_batching", {}).get("preferred_batch_size", [])
     return _batching(config) or ("" if 32 in sizes else "it loads, and its preferred batch of 32 is gone")
@@ -129,7 +135,7 @@ def _is(field: str, wanted: str) -> Callable[[_Config], str]:
 
 _MEANT: dict[str, Callable[[_Config], str]] = {
     "juniper": _on_cpu,
-    "maple": _batching,
+    "maple": _delayed,
     "pine": _is("platform", "ensemble"),
     "spruce": _preferred,
     "willow": _is("backend", "python"),
@@ -159,6 +165,8 @@ def _probe(server: Server, model: str, images: NDArray[np.float32], scores: NDAr
             answer = client.infer(model, [tensor]).as_numpy(output)
         except InferenceServerException as error:
             return f"it loads, and refuses a batch: {shorten(error.message(), 120)}"
+    if answer is None:
+        return f"it loads, and has no output `{output}` any more"
     digits = answer[:, 0] if model == "willow" else answer.argmax(axis=1)
     # The spare network of yew and the bytes of pine differ from the ONNX file's floats in the last places.
     agree = float((digits == scores.argmax(axis=1)).mean())

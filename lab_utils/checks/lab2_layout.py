@@ -67,6 +67,7 @@ def _lay_out(
             {
                 "FileNotFoundError": "`mkdir(parents=True)` makes the folders above too.",
                 "FileExistsError": "The folder may be there already: `mkdir(exist_ok=True)`.",
+                "unsupported operand": "A path is joined with text: `folder / str(version)`.",
             },
         )
     if not file.is_file() or file.read_bytes() != before:
@@ -74,6 +75,13 @@ def _lay_out(
             expected=f"`{file.name}` stays where it was, unchanged",
             found="it was moved or changed",
             next_step="Copy it: `shutil.copy(…)`.",
+        )
+    links = [path for path in (repository / name).rglob("*") if path.is_symlink()]
+    if links:
+        refuse(
+            expected="the repository holds the files themselves",
+            found=f"{links[0].relative_to(repository)} is a link to a file elsewhere",
+            next_step="A link breaks when the file moves, and in a container: copy it.",
         )
 
 
@@ -100,6 +108,8 @@ def _explain(server: Server, folder: Path, version: int, reason: str, wanted: st
         words, next_step = f"{ignored}; {reason}", f"The number alone is the name: `{version}`, no letters."
         if "leading zeros" in ignored:
             next_step = f"Write the number as it is, without zeros: `{version}`."
+    elif "multiple times" in reason:
+        next_step = "The config was added to the one before: `write_text` replaces it."
     elif "at least one version" in reason:
         next_step = "No version folder was found: a version is a folder, called like its number."
     elif "config.pbtxt" in reason and "open" in reason:
@@ -110,7 +120,7 @@ def _explain(server: Server, folder: Path, version: int, reason: str, wanted: st
         next_step = f"The backend looks for `{wanted}` alone, whatever the file was called before."
     refuse(
         expected=f"Triton loads `{folder.name}`",
-        found=f"{words}. The folder holds: {_entries(folder)}",
+        found=f"{words.rstrip('.')}. The folder holds: {_entries(folder)}",
         next_step=next_step,
     )
 

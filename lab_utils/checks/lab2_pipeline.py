@@ -25,6 +25,8 @@ _LIMIT = 1024
 """The largest batch of `digits_preprocess`."""
 
 _ADVICE = {
+    r"member of oneof": "An ensemble has a scheduler of its own. Its steps make the batches: leave it out.",
+    r"^\d+:\d+: Unknown enumeration": "In a config the types begin with `TYPE_`.",
     r"^\d+:\d+: ": "Mend the text at that line and column.",
     r"Could not determine backend": 'An ensemble says `platform: "ensemble"`.',
     r"whose platform is not ensemble": 'It is a platform, not a backend: `platform: "ensemble"`.',
@@ -44,6 +46,7 @@ _ADVICE = {
     "are enough.",
     r"is not used": "An output of the ensemble must be the `value` in an `output_map`, and an input the "
     "`value` in an `input_map`.",
+    r"required version 0": "Say which version a step takes: `model_version: -1` is the latest.",
     r"instance group should not": "An ensemble has no instances: it is not a process. Its steps have them.",
     r"must specify 'ensemble_scheduling'": "The steps stand in `ensemble_scheduling { step [ … ] }`.",
 }

@@ -19,6 +19,13 @@ _EXECUTION_MS = 200
 _INSTANCES = 2  # one instance with a queue policy stalls about 500 ms in this release
 _TOO_MANY = 6
 _TRIES = 4  # a busy machine may be too late for a situation that lasts 0.2 s
+_ADVICE = {
+    'ModelDynamicBatching" has no field': "The limits stand one level deeper, in `default_queue_policy`.",
+    'ModelQueuePolicy" has no field': "Levels stand in `dynamic_batching` itself, limits in its policy.",
+    "Expected integer, got": "Write the number itself: an f-string with `{queue_size}`, or `%d`.",
+    "default priority level": "Say `default_priority_level` too.",
+}
+"""Triton's words → what to do."""
 _FULL, _LATE = "Exceeds maximum queue size", "Request timeout expired"
 
 
@@ -43,11 +50,14 @@ def _serve(ctx: LabContext, function: Any, settings: Mapping[str, tuple[int, int
         )
     with ThreadPoolExecutor(len(settings)) as pool:
         refusals = list(pool.map(lambda model: try_load(ctx, model), settings))
-    if any(refusals):
+    if reason := next(filter(None, refusals), ""):
         refuse(
             expected="Triton loads the model with this block in its config",
-            found=next(filter(None, refusals)),
-            next_step="The check adds your text to a config: one `dynamic_batching { … }`, nothing else.",
+            found=reason,
+            next_step=next(
+                (step for words, step in _ADVICE.items() if words in reason),
+                "The check adds your text to a config: one `dynamic_batching { … }`, nothing else.",
+            ),
         )
 
 

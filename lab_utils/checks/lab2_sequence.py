@@ -54,8 +54,10 @@ def _serve(ctx: LabContext, part: str) -> tuple[Server, str]:
         refuse(
             expected="Triton loads digits_vote with your `sequence_batching`",
             found=reason,
-            next_step="Mend what Triton names. Line and column count from the top of the whole config; your "
-            "part is its end.",
+            next_step="Return the whole field: `sequence_batching { … }`."
+            if "ModelConfig" in reason
+            else "Mend what Triton names. Line and column count from the top of the whole config; your part "
+            "is its end.",
         )
     return server, name
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import numpy as np
 
-from lab_utils.checks.asking import need_return, shorten
+from lab_utils.checks.asking import need_return, shorten, with_hint
 from lab_utils.checks.repositories import fresh_name
-from lab_utils.progress.context import LabContext, refuse
+from lab_utils.progress.context import LabContext, Refusal, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 from lab_utils.server.base import Server
 
@@ -106,7 +106,11 @@ def _place(repository: Path, model: _Model) -> None:
 
 
 def _predict(ctx: LabContext, function: Any, case: _Case, model: _Model) -> bool:
-    found = ctx.call(function, list(case.shape), model.largest, list(model.dims))
+    try:
+        found = ctx.call(function, list(case.shape), model.largest, list(model.dims))
+    except Refusal as refusal:
+        asked = f"accepts({case.shape}, {model.largest}, {model.dims})"
+        with_hint(refusal, {"IndexError": f"Call `{asked}`. {case.lesson}"})
     need_return("accepts", found)
     if not isinstance(found, bool | np.bool_):
         refuse(

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from lab_utils.checks.asking import call_at, judge_digits
+from lab_utils.checks.asking import call_at, judge_digits, with_hint
 from lab_utils.checks.lab2_split import judge_split
 from lab_utils.checks.loading import load
 from lab_utils.checks.networks import onnx_network
@@ -39,6 +39,7 @@ _HINTS = {
     "model version must be a string": "tritonclient takes a version as text: `str(version)`.",
     # Triton's HTTP frontend knows no path `…/versions/None/infer`.
     r"\[404\] Not Found": "No version is an empty string, not `None`.",
+    "unknown model": "Ask the server at `url`, over HTTP: the lab's own server does not have this model.",
 }
 
 
@@ -129,9 +130,18 @@ def _serve(world: _World, function: Any, versions: list[int]) -> None:
             found="it was unloaded: until it is loaded again, every client gets an error",
             next_step="A load alone is enough. Triton serves the old versions until the new ones are ready.",
         )
-    _judge_policy(world, versions)
+    written = (world.folder / "config.pbtxt").is_file()
+    if not written and (refusal is None or "InferenceServerException" in refusal.verdict.found):
+        refuse(
+            expected=f"a file {world.name}/config.pbtxt in `repository`",
+            found="it is not there",
+            next_step='Write `config` and the policy to `repository / name / "config.pbtxt"`.',
+        )
+    if written:
+        _judge_policy(world, versions)
     if refusal is not None:
-        raise refusal
+        braces = "With an f-string or `format` a brace of the config is written twice: `{{`."
+        with_hint(refusal, {"NameError|KeyError|ValueError": braces})
     if not any(path.endswith(f"/models/{world.name}/load") for path in recorder.paths):
         refuse(
             expected=f"Triton is asked to load `{world.name}` at the given address",

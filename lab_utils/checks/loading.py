@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 
 from lab_utils.checks.asking import post
 from lab_utils.server.base import Server
@@ -47,5 +49,8 @@ def warnings_about_versions(server: Server) -> str:
 
 def _plain(reason: str) -> str:
     """A reason without Python's traceback and without the wrapping of Triton's log."""
+    with suppress(ValueError, KeyError, TypeError):  # the load API answers {"error": "…"}
+        reason = json.loads(reason)["error"]
+    reason = re.sub(r"^load failed for model '[^']+': ", "", reason)
     reason = re.split(r"\\n\\nAt:|\n\nAt:", reason)[0].strip().removesuffix('"')
     return re.sub(r"^(?:Internal|Invalid argument): (?:TritonModelException: )?", "", reason)

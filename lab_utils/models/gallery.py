@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_utils.errors import LabError
-from lab_utils.models.build import build_models
+from lab_utils.models.build import build_models, has_torch, torchscript_file
 from lab_utils.paths import project_root
 
 SOUND = ("digits_preprocess", "mnist_mlp", "zelkova")
@@ -134,6 +134,16 @@ def build_gallery(folder: Path) -> Path:
     return folder
 
 
+def spare_network(folder: Path) -> Path:
+    """Write `spare.pt`, what `yew` should hold: the digits network as TorchScript.
+
+    Without PyTorch no server of this machine loads `yew` either; the file then says so.
+    """
+    spare = folder / "spare.pt"
+    spare.write_bytes(torchscript_file().read_bytes() if has_torch() else b"no PyTorch on this machine")
+    return spare
+
+
 def describe(gallery: Path, index: Sequence[Mapping[str, Any]], log: str) -> str:
     """The whole gallery on one page, with nothing explained: files, config, code, state, log lines.
 
@@ -154,7 +164,9 @@ def describe(gallery: Path, index: Sequence[Mapping[str, Any]], log: str) -> str
         for text in (model / "config.pbtxt", model / "1" / "model.py"):
             page += ["", text.read_text().rstrip()] if text.exists() and model.name not in SOUND[:2] else []
         states = [
-            f"{e.get('state', 'none')} {e.get('version', '')}" for e in index if e["name"] == model.name
+            f"{e.get('state', 'none')} {e.get('version', '')}".strip()
+            for e in index
+            if e["name"] == model.name
         ]
         page += ["", f"state: {', '.join(states) or 'none'}"]
         for number, line in enumerate(lines):

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import httpx
 import numpy as np
+import re
 from numpy.typing import NDArray
 
 from lab_utils import server as triton
@@ -121,7 +122,8 @@ class LabContext:
         except BaseException as error:
             line = student_line(error.__traceback__)
             where = f" (at {line})" if line else ""
-            message = str(error).strip() or "no message"
+            # A refusal by a Python backend brings the backend's own traceback along.
+            message = re.sub(r"\n+At:\n(?:  .*\n?)+", "", str(error)).strip() or "no message"
             refuse(
                 expected=f"`{name}` returns an answer",
                 found=f"`{name}` raised {type(error).__name__}: {message}{where}",

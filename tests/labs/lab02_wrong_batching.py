@@ -75,6 +75,17 @@ def choose_delay(measure, delays_us, limit_ms):
     return max((d for d in delays_us if d / 1000 <= limit_ms), default=None)
 """
 
+_STOPS_AT_LATE = """
+def choose_delay(measure, delays_us, limit_ms):
+    fitting = {}
+    for delay_us in sorted(delays_us):
+        result = measure(delay_us)
+        if result.latency.p99 * 1000 > limit_ms:
+            break
+        fitting[delay_us] = result.mean_batch
+    return max(fitting, key=fitting.get, default=None)
+"""
+
 BATCHING: dict[str, list[WrongAnswer]] = {
     "2.6": [
         WrongAnswer(
@@ -115,6 +126,21 @@ BATCHING: dict[str, list[WrongAnswer]] = {
             "idle model is one", _mean(result="images / max(executions, 1) or 1.0"), "for an idle model"
         ),
         WrongAnswer("histogram since the load", _histogram("count", "True"), "all executions since the load"),
+        WrongAnswer(
+            "sizes that ran before alone",
+            _histogram("count - old[size]", "True"),
+            "may be missing in `before`",
+        ),
+        WrongAnswer(
+            "platform as backend",
+            _config().replace("platform:", "backend:"),
+            'or `backend: "onnxruntime"`',
+        ),
+        WrongAnswer(
+            "delay outside the block",
+            _config(block="dynamic_batching {{ }}\nmax_queue_delay_microseconds: {delay_us}"),
+            "inside the braces of `dynamic_batching`",
+        ),
         WrongAnswer("zeros kept", _histogram(keep="True"), "their difference is 0"),
         WrongAnswer("images by size", _histogram("size * (count - old.get(size, 0))"), "These are images"),
         WrongAnswer("nanoseconds", _NANOSECONDS, "These are nanoseconds"),
@@ -143,6 +169,10 @@ BATCHING: dict[str, list[WrongAnswer]] = {
             "measurements for 4 delays",
         ),
         WrongAnswer("order of the list", _delay(delays="delays_us"), "the smaller delay does it too"),
+        WrongAnswer(
+            "below the limit", _delay(fits="result.latency.p99 * 1000 < limit_ms"), "exactly the limit"
+        ),
+        WrongAnswer("stops at the first that is late", _STOPS_AT_LATE, "Judge each delay by itself"),
         *INSTANCES,
     ],
 }

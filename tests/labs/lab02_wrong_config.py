@@ -32,7 +32,9 @@ CONFIG: dict[str, list[WrongAnswer]] = {
             _config(("TYPE_FP32 dims: [ 1, 28", "TYPE_FP64 dims: [ 1, 28")),
             "what the file says: TYPE_FP32",
         ),
-        WrongAnswer("type without its prefix", _config(("TYPE_FP32", "FP32")), "Unknown enumeration value"),
+        WrongAnswer(
+            "type without its prefix", _config(("TYPE_FP32", "FP32")), "Types of tensors are written"
+        ),
         WrongAnswer(
             "platform",
             _config(('backend: "onnxruntime"', 'platform: "onnxruntime"')),
@@ -56,6 +58,23 @@ CONFIG: dict[str, list[WrongAnswer]] = {
         WrongAnswer("fixed name", _config(("{name}", "mnist_mlp")), "directory name must equal model name"),
         WrongAnswer(
             "misspelt field", _config(("max_batch_size:", "max_batchsize:")), 'no field named "max_batchsize"'
+        ),
+        WrongAnswer(
+            "kind without its prefix", _config(("KIND_CPU", "CPU")), "Kinds of instances are written"
+        ),
+        WrongAnswer("name without quotes", _config(('"{name}"', "{name}")), "Text stands in quotes"),
+        WrongAnswer(
+            "not a number",
+            _config(("{max_batch_size}", "max_batch_size")),
+            "A number belongs there",
+        ),
+        WrongAnswer("equals", _config(("max_batch_size:", "max_batch_size =")), "parted by a colon"),
+        WrongAnswer("labels of another name", _config(("labels.txt", "label.txt")), "beside config.pbtxt"),
+        WrongAnswer(
+            "JSON",
+            "def write_config(name, max_batch_size):\n    import json\n"
+            "    return json.dumps({'name': name, 'max_batch_size': max_batch_size})\n",
+            "This is JSON",
         ),
         WrongAnswer("no list", _config(("[ 1, 28, 28 ]", "1, 28, 28")), "Look there for a bracket too few"),
         WrongAnswer("another input name", _config(('"input"', '"image"')), "letter by letter"),

@@ -56,6 +56,32 @@ CONTROL: dict[str, list[WrongAnswer]] = {
             _change(config='{"dynamic_batching": {}}'),
             "the override replaced the whole config",
         ),
+        WrongAnswer(
+            "unloaded first",
+            _change(load="client.unload_model(model); client.load_model(model, config=json.dumps(config))"),
+            "A load alone replaces the config",
+        ),
+        WrongAnswer(
+            "a dictionary",
+            _change(load="client.load_model(model, config=config)"),
+            "`config` is text: `json.dumps(config)`",
+        ),
+        WrongAnswer(
+            "version 2",
+            _memory().replace("file:1/", "file:2/"),
+            "The number in the path is the version",
+        ),
+        WrongAnswer(
+            "no version in the path",
+            _memory().replace("file:1/", "file:"),
+            "the version, then the file",
+        ),
+        WrongAnswer(
+            "encoded twice",
+            _memory().replace(": onnx}", ": __import__('base64').b64encode(onnx)}"),
+            "Pass `onnx` as it is",
+        ),
+        WrongAnswer("another backend", _memory().replace('"onnxruntime"', '"onnx"'), "The backend's name is"),
         WrongAnswer("never loaded", _change(load="pass"), "in your program only"),
         WrongAnswer("loaded without it", _change(load="client.load_model(model)"), "came without a config"),
         WrongAnswer("written to disk", _ON_DISK, "changed on disk"),

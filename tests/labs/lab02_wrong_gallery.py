@@ -101,6 +101,14 @@ GALLERY: dict[str, list[WrongAnswer]] = {
             "its dynamic batching is gone",
         ),
         WrongAnswer(
+            "the delay removed",
+            _mend(
+                maple='edit(gallery / "maple", "-1, ", ""); edit(gallery / "maple", "size: 0", "size: 64"); '
+                'edit(gallery / "maple", "max_queue_delay_microseconds: 500", "")'
+            ),
+            "its delay of 500 is now 0",
+        ),
+        WrongAnswer(
             "maple as it was", _mend(maple="pass"), "`maple`: it loads, with a `max_batch_size` of 0"
         ),
         WrongAnswer(
@@ -112,6 +120,11 @@ GALLERY: dict[str, list[WrongAnswer]] = {
             "another unknown tensor",
             _mend(pine='edit(gallery / "pine", \'"answer"\', \'"output"\')'),
             "'scores' for ensemble",
+        ),
+        WrongAnswer(
+            "the ensemble's output renamed",
+            _mend(pine='edit(gallery / "pine", \'"scores" data\', \'"answer" data\')'),
+            "`pine`: it loads, and has no output `scores`",
         ),
         WrongAnswer(
             "the old version removed",

@@ -81,5 +81,20 @@ LAYOUT: dict[str, list[WrongAnswer]] = {
             _lay_out(copy='shutil.move(model_file, folder / f"model{model_file.suffix}")'),
             "it was moved or changed",
         ),
+        WrongAnswer(
+            "a link",
+            _lay_out(
+                copy='target = folder / f"model{model_file.suffix}"\n'
+                "    target.unlink(missing_ok=True)\n"
+                "    target.symlink_to(model_file)"
+            ),
+            "A link breaks when the file moves",
+        ),
+        WrongAnswer("a number in a path", _lay_out(folder="repository / name / version"), "joined with text"),
+        WrongAnswer(
+            "one config behind the other",
+            _lay_out().replace(".write_text(config)", '.open("a").write(config)'),
+            "`write_text` replaces it",
+        ),
     ],
 }

@@ -59,6 +59,11 @@ SHAPES: dict[str, list[WrongAnswer]] = {
             _accepts(fits="(rest[:-1] if rest[-1:] == [1] and len(rest) > len(dims) else rest) == dims"),
             "is a dimension too many",
         ),
+        WrongAnswer(
+            "a shape has a first number",
+            _accepts().replace("        if not shape:\n            return False\n", ""),
+            "A shape may be empty",
+        ),
         WrongAnswer("batch 0 too", _accepts(batch="shape[0] <= max_batch_size"), "A batch of 0 is refused"),
         WrongAnswer(
             "a batch of one is none",

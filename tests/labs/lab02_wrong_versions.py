@@ -103,6 +103,12 @@ VERSIONS: dict[str, list[WrongAnswer]] = {
             ),
             "each brace",
         ),
+        WrongAnswer(
+            "single braces in a format",
+            _serve(policy='"version_policy { specific { versions: {} } }".format(versions)'),
+            "written twice: `{{`",
+        ),
+        WrongAnswer("writes nothing", _serve(write=""), "Write `config` and the policy to"),
         WrongAnswer("version forgotten", _ask(version='""'), "Pass the version on"),
         WrongAnswer("a number", _ask(version='version or ""'), "takes a version as text"),
         WrongAnswer("None as text", _ask(version="str(version)"), "an empty string, not `None`"),
