@@ -428,7 +428,7 @@ lab.check("2.4")
 # | `explicit` | loads what `--load-model` names | loads and unloads on request |
 #
 # `poll` is for your desk: it also loads a file that is half copied. Production uses `explicit`, or `none`
-# and new containers.
+# and new containers. An unload first finishes the requests that Triton has accepted.
 #
 # **Predict first.** Four clients ask all the time. What do they get while the model is loaded again, and
 # while it is unloaded and loaded?
@@ -666,7 +666,8 @@ for delay_us in (0, 20_000, 320_000):
         f"latency: mean {latency.mean * 1000:3.0f} ms, p99 {latency.p99 * 1000:3.0f} ms"
     )
 
-# With a preferred size of 4 a batch leaves as soon as 4 wait. Predict: better with 6 clients? With 8?
+# A preferred size is for models that run best at it, such as TensorRT with profiles. This one does not.
+# With [ 4 ] a batch leaves as soon as 4 wait. Predict: better with 6 clients? With 8?
 curves = {}
 for name, preferred in [("none", ""), ("[ 4 ]", "preferred_batch_size: [ 4 ]")]:
     serve_tuned(20, f"dynamic_batching {{ {preferred} max_queue_delay_microseconds: 30000 }}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 import uuid
@@ -13,7 +14,6 @@ from typing import Any, NoReturn
 
 import httpx
 import numpy as np
-import re
 from numpy.typing import NDArray
 
 from lab_utils import server as triton

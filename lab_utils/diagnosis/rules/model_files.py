@@ -48,9 +48,9 @@ RULES = (
     ),
     rule(
         "file.missing-named",
-        r"unable to find '(?P<path>[^']+)' for model(?: instance)? '(?P<model>[^']+)'(?:; the folder "
-        r"holds: (?P<held>[^\n]+))?",
-        "The model file is not where the config says: {path} {held}",
+        r"unable to find '(?P<path>[^']+)' for model(?: instance)? '(?P<model>[^']+)'(?P<held>; the "
+        r"folder holds: [^\n]+)?",
+        "The model file is not where the config says: {path}{held}",
         "Put it into the version folder under its default name (model.onnx, model.pt, model.plan, "
         "model.py), or name it in default_model_filename.",
         "unable to find '/models/net/1/model.onnx' for model instance 'net'; the folder holds: net.onnx",
