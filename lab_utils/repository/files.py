@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-# Triton's own table of platforms (24.10) and the default file name that each backend documents.
-PLATFORM_BACKENDS = {
-    "onnxruntime_onnx": "onnxruntime",
-    "pytorch_libtorch": "pytorch",
+# platform -> backend (Triton 24.10). `openvino`, `python` and all others are reached by `backend:` alone.
+PLATFORMS = {
+    "tensorrt_plan": "tensorrt",
     "tensorflow_graphdef": "tensorflow",
     "tensorflow_savedmodel": "tensorflow",
-    "tensorrt_plan": "tensorrt",
-    "ensemble": "",
+    "onnxruntime_onnx": "onnxruntime",
+    "pytorch_libtorch": "pytorch",
 }
-BACKEND_FILES = {
+# The files (or folders) by which Triton guesses the backend when a config names none, in Triton's order.
+GUESSED_FILES = {
+    "tensorflow_savedmodel": "model.savedmodel",
+    "tensorflow_graphdef": "model.graphdef",
+    "tensorrt": "model.plan",
     "onnxruntime": "model.onnx",
+    "openvino": "model.xml",
     "pytorch": "model.pt",
     "python": "model.py",
-    "tensorrt": "model.plan",
-    "openvino": "model.xml",
-    "tensorflow": "model.savedmodel",
-    "vllm": "model.json",
 }
-# With a version folder that may stay empty: nothing, or nothing that Triton itself looks for, is in it.
-NO_FILE = frozenset({"ensemble"})
-_PLATFORM_FILES = {"tensorflow_graphdef": "model.graphdef"}
+# By backend or platform; the two more are documented by their backends.
+DEFAULT_FILES = {**GUESSED_FILES, "tensorflow": "model.savedmodel", "vllm": "model.json"}
 
 
 def backend_of(config: ModelConfig) -> str:
     """The backend that a config names, also through its platform; empty when it names none it knows."""
-    return config.backend or PLATFORM_BACKENDS.get(config.platform, "")
+    return config.backend or PLATFORMS.get(config.platform, "")
 
 
 def is_ensemble(config: ModelConfig) -> bool:
@@ -46,11 +45,4 @@ def default_file(config: ModelConfig) -> str | None:
         return None
     if config.default_model_filename:
         return config.default_model_filename
-    return _PLATFORM_FILES.get(config.platform) or BACKEND_FILES.get(backend_of(config))
-
-
-def backend_for_file(name: str) -> str | None:
-    """The backend whose default file has this name: `model.onnx` is onnxruntime."""
-    if name == "model.graphdef":
-        return "tensorflow"
-    return next((backend for backend, file in BACKEND_FILES.items() if file == name), None)
+    return DEFAULT_FILES.get(config.platform) or DEFAULT_FILES.get(backend_of(config))

@@ -11,24 +11,9 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-# platform -> backend. `openvino`, `python` and all others are reached by `backend:` alone.
-PLATFORMS = {
-    "tensorrt_plan": "tensorrt",
-    "tensorflow_graphdef": "tensorflow",
-    "tensorflow_savedmodel": "tensorflow",
-    "onnxruntime_onnx": "onnxruntime",
-    "pytorch_libtorch": "pytorch",
-}
-# The file (or folder) that a backend opens when the config names no other. The order is Triton's.
-FILES = {
-    "tensorflow_savedmodel": "model.savedmodel",
-    "tensorflow_graphdef": "model.graphdef",
-    "tensorrt": "model.plan",
-    "onnxruntime": "model.onnx",
-    "openvino": "model.xml",
-    "pytorch": "model.pt",
-    "python": "model.py",
-}
+from lab_utils.repository.files import GUESSED_FILES as FILES
+from lab_utils.repository.files import PLATFORMS
+
 ENSEMBLE = "ensemble"
 
 

@@ -8,7 +8,7 @@ import functools
 from pathlib import Path
 
 import lab_utils
-from lab_utils.repository.lint.backends import PLATFORMS
+from lab_utils.repository.files import PLATFORMS
 from lab_utils.repository.lint.facts import ServerFacts
 from lab_utils.repository.lint.model import Model
 from lab_utils.repository.lint.registry import ERROR, WARNING, Hit, Hits, rule

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 
+from lab_utils.repository.files import GUESSED_FILES as FILES
 from lab_utils.repository.kinds import FileKind, kind_of
-from lab_utils.repository.lint.backends import FILES
 from lab_utils.repository.lint.facts import ServerFacts
 from lab_utils.repository.lint.model import Model
 from lab_utils.repository.lint.registry import ERROR, WARNING, Hit, Hits, rule
