@@ -113,3 +113,16 @@ def test_a_blocked_function_does_not_block_the_check() -> None:
     with pytest.raises(TimeLimit):
         run_limited(gate.wait, timeout=0.1)
     gate.set()
+
+
+def test_the_python_backends_own_traceback_is_left_out(alone: LabContext) -> None:
+    """The student's line counts; that of the backend, inside the server, does not help them."""
+
+    def refused() -> None:
+        raise RuntimeError(
+            "the file is no ONNX\n\nAt:\n  /somewhere/model.py(83): initialize\n  a.py(9): f\n"
+        )
+
+    words = found(alone, refused)
+    assert "the file is no ONNX" in words
+    assert "model.py" not in words
