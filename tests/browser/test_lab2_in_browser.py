@@ -45,7 +45,8 @@ def test_the_solved_lab_runs_and_shows(page: Page, jupyter: Jupyter) -> None:
     # A load that failed on purpose is explained below its cell, without being asked for.
     scroll_to_text(page, "draw_diff(")
     explained = page.get_by_role("status").filter(has_text="was not loaded")
-    expect(explained.first).to_be_visible()
+    explained.first.scroll_into_view_if_needed()
+    expect(explained.first).to_contain_text("Mend")
     screenshot(page, "lab02-explained")
     scroll_to_text(page, "describe(gallery")
     screenshot(page, "lab02-gallery")

@@ -119,9 +119,7 @@ def test_the_python_backends_own_traceback_is_left_out(alone: LabContext) -> Non
     """The student's line counts; that of the backend, inside the server, does not help them."""
 
     def refused() -> None:
-        raise RuntimeError(
-            "the file is no ONNX\n\nAt:\n  /somewhere/model.py(83): initialize\n  a.py(9): f\n"
-        )
+        raise RuntimeError("the file is no ONNX\n\nAt:\n  /there/model.py(83): initialize\n  a.py(9): f\n")
 
     words = found(alone, refused)
     assert "the file is no ONNX" in words
