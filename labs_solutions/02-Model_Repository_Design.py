@@ -30,7 +30,7 @@
 # - load, unload and override while requests are in flight;
 # - batch, queue and scale by measurement, not by belief;
 # - cache answers, chain models, keep state;
-# - diagnose twelve broken repositories.
+# - diagnose fifteen broken repository entries.
 #
 # Each check asks a running server: whatever works is right.
 
