@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab_utils.models.build import build_models
 from lab_utils.repository import FileKind, RepositoryError, kind_of, read_signature
 from tests.repository.cases.kit import onnx_bytes
 
@@ -54,8 +55,8 @@ def test_onnx_weights_are_no_inputs_and_may_lie_in_a_missing_file(tmp_path: Path
     assert [t.name for t in read_signature(file).inputs] == ["x"]
 
 
-@pytest.mark.skipif(not DIGITS.exists(), reason="the digits model is not built yet")
 def test_signature_of_the_digits_model() -> None:
+    build_models()
     signature = read_signature(DIGITS)
     assert [(t.name, t.dims) for t in signature.inputs] == [("input", (-1, 1, 28, 28))]
     assert [(t.name, t.dims) for t in signature.outputs] == [("output", (-1, 10))]
