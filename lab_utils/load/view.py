@@ -143,8 +143,8 @@ class ServerView:
         return LoadError(
             f"No Triton answers {word} at {self.address}.",
             why=reason,
-            fix="Check that the server runs (`triton-lab status` says how one ended), and that the port is the "
-            "one of this protocol.",
+            fix="Check that the server runs (`triton-lab status` says how one ended), and that the port is "
+            "the one of this protocol.",
         )
 
     def _no_model(self, reason: str) -> LoadError:
