@@ -118,9 +118,11 @@ def test_a_blocked_function_does_not_block_the_check() -> None:
 def test_the_python_backends_own_traceback_is_left_out(alone: LabContext) -> None:
     """The student's line counts; that of the backend, inside the server, does not help them."""
 
-    def refused() -> None:
-        raise RuntimeError("the file is no ONNX\n\nAt:\n  /there/model.py(83): initialize\n  a.py(9): f\n")
+    words = "the file is no ONNX\n\nAt:\n  /there/model.py(83): initialize\n  a.py(9): f\n"
 
-    words = found(alone, refused)
-    assert "the file is no ONNX" in words
-    assert "model.py" not in words
+    def refused() -> None:
+        raise RuntimeError(words)
+
+    said = found(alone, refused)
+    assert "the file is no ONNX" in said
+    assert "model.py" not in said
