@@ -39,7 +39,7 @@ class Bench:
     """Measurements that are counted: what a student's function gets as `measure`.
 
     Args:
-        source: Measures one delay.
+        source: Measures one value of the knob: a delay here, a number of instances in `lab2_instances`.
     """
 
     def __init__(self, source: Measure) -> None:
