@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -181,7 +182,8 @@ class Load:
                 window = Window(start, start + _PROBE)
                 done = figures.answered(crew.rows(), window)
                 busy = figures.client_use(crew.usage, window).share
-            if done < 1.05 * best:
+            # A gain below the noise of counting (two standard deviations of a Poisson count) is none.
+            if done < best + max(0.05 * best, 2 * math.sqrt(best)):
                 return count // 2
             if busy < _BUSY_PROBE or count * 2 > most:
                 return count
