@@ -6,12 +6,14 @@
 #             EXTRAS=                  leave PyTorch out (Labs 1 and 2 but for one exercise)
 #             LAB_FLAGS="--port=9999"  handed to JupyterLab
 #             PYTEST_FLAGS="-k lab01"  handed to pytest
+#             WORKERS=0                tests one after the other (default: two at a time)
 
 PYTHON ?=
 PIP_FLAGS ?=
 EXTRAS ?= torch
 LAB_FLAGS ?=
 PYTEST_FLAGS ?=
+WORKERS ?= 2
 VENV ?= .venv
 
 comma := ,
@@ -54,7 +56,7 @@ demo: install
 test:
 	@$(SUBMAKE) install EXTRAS="$(TEST_EXTRAS)"
 	@sh scripts/system-packages.sh
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST_FLAGS)
 
 lint:
 	@$(SUBMAKE) install EXTRAS="$(TEST_EXTRAS)"

@@ -10,19 +10,39 @@ import pytest
 
 from lab_utils import server as triton
 from lab_utils.keeper.identity import MARKER
+from tests.turns import group, shared_folder, turn
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell pytest-xdist which tests belong together (`--dist loadgroup`)."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Wait for this test's turn. Outside of the test's own time limit: waiting is nobody's fault."""
+    with turn(shared_folder(item.config), alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def private_folders(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Path]:
     """State, cache and work folders of this test run alone; nothing of the user's is touched.
+
+    The cache is shared by all workers of the run: models are trained once.
 
     At the end no server of ours may run and no shared-memory region of ours may be left.
     """
     root = tmp_path_factory.mktemp("triton-lab")
     patch = pytest.MonkeyPatch()
-    for name in ("HOME", "CACHE", "WORK"):
+    for name in ("HOME", "WORK"):
         patch.setenv(f"TRITON_LAB_{name}", str(root / name.lower()))
         (root / name.lower()).mkdir()
+    cache = shared_folder(pytestconfig) / "model-cache"
+    cache.mkdir(exist_ok=True)
+    patch.setenv("TRITON_LAB_CACHE", str(cache))
     patch.setenv("TRITON_LAB_LIFETIME", "kernel")
     for name in ("RUNTIME", "URL", "GRPC_URL", "METRICS_URL", "IMAGE", "STRICT", "IDLE_HOURS"):
         patch.delenv(f"TRITON_LAB_{name}", raising=False)

@@ -15,6 +15,8 @@ from benchmarks.many import Rival, ratio
 from benchmarks.single import Target
 from lab_utils import paths
 
+pytestmark = pytest.mark.alone
+
 WAYS = {single.LIMIT, *single.TRITON, single.RAW, single.JSON}
 
 

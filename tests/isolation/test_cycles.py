@@ -16,7 +16,7 @@ from lab_utils.server.stubs import stub_models
 from tests.isolation.leaks import Held, settled
 from tests.isolation.traffic import Traffic, add_versions, place_version
 
-pytestmark = [pytest.mark.live, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.alone, pytest.mark.slow]
 CYCLES = 100
 ROUNDS = 3
 MODELS = {"cycled_onnx": "onnx", "cycled_python": "python"}

@@ -12,7 +12,7 @@ from lab_utils.cli import app
 from lab_utils.load import LoadResult
 from lab_utils.server.base import Server
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 SHORT = ["--seconds", "0.3", "--warmup", "0"]
 
 

@@ -8,7 +8,7 @@ from lab_utils.load import run_load
 from lab_utils.server.base import Server
 from tests.load.conftest import statistics
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 SERVICE = 0.020
 PROTOCOLS = ("grpc", "http", "stream")
 

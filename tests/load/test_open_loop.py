@@ -13,6 +13,8 @@ from lab_utils.load import run_load, session
 from lab_utils.load.arrivals import Timer, arrival_times
 from lab_utils.server.base import Server
 
+pytestmark = pytest.mark.alone
+
 live = pytest.mark.live
 
 

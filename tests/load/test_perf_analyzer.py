@@ -13,6 +13,8 @@ from lab_utils.load import LoadError, LoadResult, perf_binary, run_load
 from lab_utils.load.perf_binary import VARIABLE, find_perf_analyzer, get_perf_analyzer, require_perf_analyzer
 from lab_utils.server.base import Server
 
+pytestmark = pytest.mark.alone
+
 TRIES = 4
 """Measurements side by side: a machine that does something else for a moment disturbs one of them."""
 CLOSE = 0.10

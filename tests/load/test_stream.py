@@ -7,7 +7,7 @@ import pytest
 from lab_utils.load import LoadError, run_load
 from lab_utils.server.base import Server
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 
 def test_first_response_and_gaps_of_a_decoupled_model(server: Server) -> None:

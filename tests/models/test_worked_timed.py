@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 from lab_utils.server.base import Server
 from tests.models.worked import ask, counts, override, tensors
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 
 def test_timed_takes_the_time_that_its_config_says(client: Any, server: Server) -> None:

@@ -1,0 +1,55 @@
+"""Two test processes at once: which tests stay together, and which need the machine to themselves.
+
+`make test` runs pytest with two workers (pytest-xdist). A test with the marker `alone` measures time or
+counts what the whole machine does; it waits until no other test runs, and others wait for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def shared_folder(config: pytest.Config) -> Path:
+    """A folder that all workers of one test run share, and nobody else."""
+    own: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    return own.parent if hasattr(config, "workerinput") else own
+
+
+@contextmanager
+def turn(folder: Path, alone: bool) -> Iterator[None]:
+    """Hold the right to run a test: together with others, or alone.
+
+    Whoever waits holds the gate meanwhile, so that a test that wants to be alone is not overtaken for ever.
+
+    Args:
+        folder: Where the two lock files are.
+        alone: Wait until no other test runs, and let none begin.
+    """
+    with ExitStack() as files:
+        gate = files.enter_context((folder / "gate.lock").open("w"))
+        machine = files.enter_context((folder / "machine.lock").open("w"))
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield  # closing the file gives the lock back
+
+
+def group(item: pytest.Item) -> str:
+    """Tests of one group run one after the other in one worker: they share a server.
+
+    A group is a file. The proofs of one exercise are a group of their own: each worker has its own server
+    for them, and they are the longest tests of all. The tests on a container engine share that engine.
+    """
+    path = item.path.relative_to(item.config.rootpath)
+    if path.parts[:2] == ("tests", "docker"):
+        return "docker"
+    if path.name == "test_proofs.py":
+        callspec = getattr(item, "callspec", None)
+        one = callspec.params.get("one") if callspec else None
+        return f"proofs-{one.id}" if one else item.name
+    return str(path)
