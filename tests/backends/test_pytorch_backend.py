@@ -162,6 +162,23 @@ def test_a_dictionary_of_tensors_and_no_batching(bench: Bench) -> None:
         )
 
 
+def own_answers(module: torch.jit.ScriptModule, x: np.ndarray) -> list[np.ndarray]:
+    """PyTorch's own answers in this process, one for each place that `x` may have within a cache line.
+
+    On some processors the matrix product's last bit depends on it, and a request's tensor may begin
+    at any byte.
+    """
+    answers = []
+    for offset in range(64):
+        room = np.zeros(x.nbytes + 128, np.uint8)
+        start = -room.ctypes.data % 64 + offset
+        moved = room[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+        moved[:] = x
+        with torch.inference_mode():
+            answers.append(module(torch.from_numpy(moved)).numpy())
+    return answers
+
+
 def test_the_answer_is_the_librarys_bit_for_bit_with_every_parameter(bench: Bench) -> None:
     lines = [
         parameter("DISABLE_OPTIMIZED_EXECUTION", "true"),
@@ -191,7 +208,7 @@ def test_the_answer_is_the_librarys_bit_for_bit_with_every_parameter(bench: Benc
         module = torch.jit.load(str(path))
         for rows in (1, 3, 8):
             x = np.random.default_rng(rows).normal(size=(rows, 64)).astype(np.float32)
-            with torch.inference_mode():
-                expected = module(torch.from_numpy(x)).numpy()
+            expected = own_answers(module, x)
             for protocol in ("http", "grpc"):
-                assert same(bench.infer(name, {"x": ("FP32", x)}, protocol=protocol)["y"], expected)
+                answer = bench.infer(name, {"x": ("FP32", x)}, protocol=protocol)["y"]
+                assert any(same(answer, one) for one in expected)
