@@ -97,6 +97,9 @@ def run_fastapi(model: Path) -> Iterator[tuple[str, int]]:
             "--log-level",
             "warning",
             "--no-access-log",
+            # On a busy machine a round of the others can take longer than the five seconds of the default.
+            "--timeout-keep-alive",
+            "600",
         ],
         cwd=paths.project_root(),
         env={**os.environ, "TRITON_LAB_BENCH_MODEL": str(model)},
