@@ -12,7 +12,7 @@ from lab_utils.progress.labs import lab_spec
 from tests.browser.conftest import Jupyter, cell_errors, open_notebook, run_all
 from tests.browser.test_lab_in_browser import screenshot, scroll_to, states
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 SPEC = lab_spec("02")
 CELLS = "window.jupyterapp.shell.currentWidget.content.widgets"
 

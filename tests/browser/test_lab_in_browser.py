@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from lab_utils.paths import project_root
 from tests.browser.conftest import Jupyter, cell_errors, open_notebook, run_all
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 NAME = "01-Triton_Setup_and_Installation.ipynb"
 IDS = [f"1.{n}" for n in range(1, 11)]
 
