@@ -1,0 +1,315 @@
+"""Checkpoint 3.12: a client that reads several requests from one gRPC stream."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from lab_utils.checks.asking import CONNECTION_ERRORS, need_return, shorten, with_hint
+from lab_utils.checks.lab3_spoken import pieces, place_spoken, script
+from lab_utils.checks.repositories import fresh_name
+from lab_utils.progress.context import LabContext, Refusal, refuse
+from lab_utils.progress.registry import Verdict, checkpoint, passed
+
+_SECONDS = 6.0
+"""The longest case takes less than one."""
+
+Answers = Sequence[Any]
+
+
+@contextlib.contextmanager
+def _thread_errors() -> Iterator[list[str]]:
+    """Errors that end a thread unseen, such as the one in which tritonclient calls the callback."""
+    found: list[str] = []
+    before = threading.excepthook
+    threading.excepthook = lambda args: found.append(f"{args.exc_type.__name__}: {args.exc_value}")
+    try:
+        yield found
+    finally:
+        threading.excepthook = before
+
+
+class _Client:
+    """The student's function, asked again and again.
+
+    Args:
+        ctx: The check's context.
+        function: `stream`.
+        address: gRPC `host:port`.
+        model: The check's own decoupled model.
+    """
+
+    def __init__(self, ctx: LabContext, function: Any, address: str, model: str) -> None:
+        self.ctx, self.function, self.address, self.model = ctx, function, address, model
+
+    def ask(self, prompts: list[str], if_it_hangs: str, max_tokens: int = 7) -> tuple[Answers, list[str]]:
+        """Answers and errors for these prompts.
+
+        Raises:
+            Refusal: It failed, did not end, or did not return a pair of lists.
+        """
+        with _thread_errors() as unseen:
+            try:
+                value = self.ctx.call(
+                    self.function, self.address, self.model, prompts, max_tokens, timeout=_SECONDS
+                )
+            except Refusal as refusal:
+                self._explain(refusal, unseen, if_it_hangs)
+        need_return("stream", value)
+        return self._pair(value, len(prompts))
+
+    def _explain(self, refusal: Refusal, unseen: list[str], if_it_hangs: str) -> None:
+        verdict = refusal.verdict
+        if unseen:
+            names = "unexpected keyword argument" in unseen[0]
+            refuse(
+                expected="the callback takes what tritonclient hands to it",
+                found=f"it raised, in a thread that nobody watches: {shorten(unseen[0])}",
+                next_step="tritonclient calls `callback(result=…, error=…)`: these must be the names of its "
+                "parameters."
+                if names
+                else "With an error `result` is None: look at `error` first.",
+            )
+        if "did not return" in verdict.found:
+            refuse(expected=verdict.expected, found=verdict.found, next_step=if_it_hangs)
+        if verdict.evidence.get("error") in CONNECTION_ERRORS or "UNAVAILABLE" in verdict.found:
+            refuse(
+                expected=f"`stream` asks the server at the given address {self.address}",
+                found=verdict.found,
+                next_step="Use the argument `url`.",
+            )
+        hints = {
+            "invalid literal for int": "Give each request an id when you send it: "
+            "`request_id=str(number)`. It comes back with each of its responses.",
+            "does not support 'infer'|decoupled": "A decoupled model is asked with `async_stream_infer`.",
+            "'NoneType' object": "A final response may be empty, and with an error `result` is None.",
+            "concatenate str|can only concatenate": "`text_output` holds bytes: `.decode()`.",
+            r"slot \d+ is broken": "Put the text of an error into the list, and go on: do not raise it.",
+        }
+        with_hint(refusal, hints)
+
+    @staticmethod
+    def _pair(value: Any, count: int) -> tuple[Answers, list[str]]:
+        expected = f"`stream` returns a list of {count} answers and a list of errors"
+        if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[1], list):
+            refuse(
+                expected=expected,
+                found=f"it returned {shorten(repr(value), 80)}",
+                next_step="`return answers, errors`.",
+            )
+        answers, errors = value
+        if not isinstance(answers, list) or not all(hasattr(one, "arrivals") for one in answers):
+            refuse(
+                expected=expected,
+                found=f"its answers are {shorten(repr(answers), 80)}",
+                next_step="One `Answer` for each prompt, in the order of the prompts.",
+            )
+        if len(answers) != count:
+            refuse(
+                expected=expected,
+                found=f"it returned {len(answers)} answers",
+                next_step="Each prompt has its `Answer`, one that failed too.",
+            )
+        if not all(isinstance(error, str) for error in errors):
+            refuse(
+                expected="errors are texts",
+                found=f"they are {shorten(repr(errors), 80)}",
+                next_step="`str(error)` is the message of Triton.",
+            )
+        return answers, errors
+
+
+def _no_errors(errors: list[str]) -> None:
+    if not errors:
+        return
+    steps = {
+        "alone": "Send all requests first, then read: a client that waits for each answer gives the "
+        "server nothing to batch.",
+        "max_tokens": "Use the argument `max_tokens`.",
+        "unknown model": "Use the argument `model`.",
+    }
+    step = next((step for word, step in steps.items() if word in errors[0]), "See the message of the model.")
+    refuse(expected="no request fails here", found=f"errors: {shorten(errors)}", next_step=step)
+
+
+_SHORT = (
+    "The end is missing. The final response may carry text too, or text without a token: add its text, then "
+    "look at the flag."
+)
+
+
+def _judge_text(answers: Answers, texts: Sequence[str], if_short: str = _SHORT) -> None:
+    for number, (answer, text) in enumerate(zip(answers, texts, strict=True)):
+        if answer.text == text:
+            continue
+        if answer.text in texts:
+            step = "The answers are in another order: `response.id` says to which prompt a response belongs."
+        elif text.startswith(str(answer.text)):
+            step = if_short
+        elif text.endswith(str(answer.text)):
+            step = "Each response brings *new* text: add it to what came before."
+        else:
+            step = "Responses of several requests come mixed: `response.id` says whose each one is."
+        refuse(
+            expected=f"the text of prompt {number} is {text!r}", found=f"{answer.text!r:.120}", next_step=step
+        )
+
+
+def _judge_arrivals(answers: Answers, counts: Sequence[Sequence[int]]) -> None:
+    for answer, wanted in zip(answers, counts, strict=True):
+        try:
+            found = [int(count) for _, count in answer.arrivals]
+        except (TypeError, ValueError):
+            refuse(
+                expected="`arrivals` holds pairs: moment and number of tokens",
+                found=shorten(repr(answer.arrivals), 100),
+                next_step="`answer.arrivals.append((moment, len(tokens)))`.",
+            )
+        if found == list(wanted):
+            continue
+        if found == [1] * len(wanted):
+            step = "A response may carry several tokens: `len` of its `token_ids`."
+        elif [count for count in found if count] == list(wanted):
+            step = "A response without a token is no arrival: only its text counts."
+        elif len(found) < len(wanted) and 0 not in wanted:
+            step = "Each response with tokens is one arrival, the final one too."
+        else:
+            step = "Count the tokens of each response: `len` of its `token_ids`."
+        refuse(
+            expected=f"tokens of the responses: {list(wanted)}",
+            found=f"`arrivals` has {found}",
+            next_step=step,
+        )
+
+
+def _judge_moments(answer: Any, waits: Sequence[float]) -> None:
+    """Moments a little after the pauses that the model made, whatever else the machine does."""
+    moments = [float(moment) for moment, _ in answer.arrivals]
+    found = [moments[0] - float(answer.sent)]
+    found += [later - earlier for earlier, later in pairwise(moments)]
+    if abs(found[0]) > 100:
+        step = "Use one clock, `perf_counter()`, for `sent` and for the arrivals, in seconds."
+    elif all(abs(gap) < 0.02 for gap in found[1:]):
+        step = "All moments are one. Take the time in the callback, when a response comes."
+    elif found[0] < waits[0] - 0.05:
+        step = "`sent` is when the request was sent: take it before `async_stream_infer`."
+    elif sum(found) < sum(waits) - 0.05:
+        step = "Each response has a moment of its own: when it came."
+    else:
+        return
+    refuse(
+        expected=f"responses {', '.join(f'{wait:g} s' for wait in waits)} after the moment before",
+        found=", ".join(f"{gap:.3f} s" for gap in found),
+        next_step=step,
+    )
+
+
+def _judge_one(client: _Client) -> None:
+    """One request whose last response has text, tokens and the flag."""
+    steps = pieces(["Tri", "ton ser", "ves"], [1, 3, 2])
+    steps[-1]["final"] = True
+    answers, errors = client.ask(
+        [script(*steps)],
+        "Read until each request had its last response: its parameter `triton_final_response` is true.",
+    )
+    _no_errors(errors)
+    _judge_text(answers, ["Triton serves"])
+    _judge_arrivals(answers, [[1, 3, 2]])
+
+
+def _judge_empty_end(client: _Client, limit: int) -> None:
+    """One request that ends with an empty response, as most decoupled models do."""
+    answers, errors = client.ask(
+        [script({"limit": limit}, *pieces(["a", "b"], [1, 1]), {"text": "c", "tokens": 0, "finish": "stop"})],
+        "This model ends with an empty response, which Triton keeps back unless you ask for it: "
+        "`enable_empty_final_response=True`.",
+        limit,
+    )
+    _no_errors(errors)
+    _judge_text(answers, ["abc"])
+    _judge_arrivals(answers, [[1, 1]])
+
+
+def _judge_several(ctx: LabContext, client: _Client) -> int:
+    """Several requests at once, whose responses come mixed; the first one ends last."""
+    words = ["größer", "κόσμος", "three", "日本語"]
+    size = len(words)
+    prompts, texts = [], []
+    waits = [0.3, 0.2, 0.2]
+    for number, word in enumerate(words):
+        own = [f"{word}{int(ctx.rng.integers(100))} " for _ in range(3)]
+        pause = waits if number == 0 else [0.05, 0.02, 0.02]
+        said = [{**step, "wait": wait} for step, wait in zip(pieces(own, [1, 1, 1]), pause, strict=True)]
+        prompts.append(script({"group": "all", "size": size}, *said))
+        texts.append("".join(own))
+    with ctx.recorder(client.address) as recorder:
+        relayed = _Client(ctx, client.function, recorder.address, client.model)
+        answers, errors = relayed.ask(prompts, "The end of one request is not the end of all: count them.")
+        streams = recorder.grpc_calls
+    _no_errors(errors)
+    missing = "The answers of the others are missing: a final response ends one request, not all."
+    _judge_text(answers, texts, missing)
+    if streams != 1:
+        refuse(
+            expected=f"one gRPC stream for {size} requests",
+            found=f"{streams} gRPC calls",
+            next_step="One stream carries all requests: `start_stream` once, then send each with its id.",
+        )
+    _judge_moments(answers[0], waits)
+    return size
+
+
+def _judge_errors(ctx: LabContext, client: _Client) -> str:
+    """One of three requests fails in the middle; an error names no request."""
+    reason = f"slot {int(ctx.rng.integers(100))} is broken"
+    prompts = [
+        script(*pieces(["one ", "two"], [1, 1], wait=0.15)),
+        script(*pieces(["half"], [1]), {"error": reason}),
+        script(*pieces(["three ", "four"], [1, 1], wait=0.1)),
+    ]
+    answers, errors = client.ask(
+        prompts, "A request that failed has no final response: its error is its end. Count it too."
+    )
+    if not errors:
+        refuse(
+            expected=f"one of three requests fails: its error is returned: [{reason!r}]",
+            found="no error",
+            next_step="The callback gets errors as `error`; put their text into the list.",
+        )
+    if errors != [reason]:
+        refuse(
+            expected=f"errors: [{reason!r}]",
+            found=f"errors: {shorten(errors)}",
+            next_step="`str(error)`, once for each request that failed.",
+        )
+    if answers[0].text != "one two" or answers[2].text != "three four":
+        refuse(
+            expected="the error of one request leaves the others alone",
+            found=f"texts: {[answer.text for answer in answers]}",
+            next_step="After an error go on reading until all requests have ended.",
+        )
+    return reason
+
+
+@checkpoint(
+    "3.12", title="A streaming client", points=5, minutes=10, difficulty=3, answers=("stream",),
+    needs_server=False,
+)  # fmt: skip
+def check_stream(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
+    """A decoupled model whose pieces, pauses and errors are known beforehand, on a server of the check's."""
+    repository, model = ctx.scratch(), fresh_name(ctx, "spoken")
+    place_spoken(repository, model)
+    options = ["--disable-auto-complete-config", "--exit-timeout-secs=0"]
+    server = ctx.fresh_server(repository, options=options, wait_for=[model])
+    client = _Client(ctx, answers["stream"], server.endpoints.grpc, model)
+    _judge_one(client)
+    _judge_empty_end(client, int(ctx.rng.integers(3, 90)))
+    size = _judge_several(ctx, client)
+    error = _judge_errors(ctx, client)
+    return passed(
+        f"{size} requests at once, each with its own text and times; an error harmed nobody else",
+        error=error,
+    )
