@@ -29,18 +29,6 @@ def describe(server: Server) -> dict[str, Any]:
     }
 
 
-def without_llamas(repository: Path, options: list[str]) -> list[str]:
-    """Options with which every model but the Llamas is loaded; the load API gets those when they are wanted.
-
-    Options that say themselves what to load are left as they are.
-    """
-    if any(option.startswith(("--model-control-mode", "--load-model")) for option in options):
-        return options
-    models = sorted(file.parent.name for file in repository.glob("*/config.pbtxt"))
-    others = [f"--load-model={model}" for model in models if not model.startswith("llama")]
-    return [*options, "--model-control-mode=explicit", *others]
-
-
 def start(
     repository: Annotated[
         Path | None, typer.Option(help="Model repository. Default: the project's model_repository/.")
@@ -59,26 +47,21 @@ def start(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the server and each model.")] = 60.0,
     json: JsonFlag = False,
 ) -> None:
-    """Start a Triton on a model repository, or find the one that already serves it.
-
-    Of the project's own repository the Llamas are not loaded: each is a PyTorch process of its own.
-    """
+    """Start a Triton on a model repository, or find the one that already serves it."""
     from lab_utils import paths
     from lab_utils import server as triton
 
-    options = option or []
     if repository is None:
         from lab_utils.models.build import build_models
 
         build_models()
         repository = paths.project_root() / "model_repository"
-        options = without_llamas(repository, options)
     # A server of the command line must outlive the command, whatever the environment says.
     server = triton.start(
         repository,
         name=name,
         runtime=runtime,
-        options=options,
+        options=option or [],
         lifetime=triton.Lifetime.SESSION,
         wait_for=wait or [],
         timeout=timeout,
