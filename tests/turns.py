@@ -1,7 +1,7 @@
 """Two test processes at once: which tests stay together, and which need the machine to themselves.
 
-`make test` runs pytest with two workers (pytest-xdist). A test with the marker `alone` measures time, or
-drives a browser with time limits; it waits until no other test runs, and others wait for it.
+`make test` runs pytest with two workers (pytest-xdist). A test with the marker `alone` measures time, loads
+the whole machine or drives a browser: it waits until no other test runs, and others wait for it.
 """
 
 from __future__ import annotations

@@ -182,13 +182,21 @@ class Load:
                 window = Window(start, start + _PROBE)
                 done = figures.answered(crew.rows(), window)
                 busy = figures.client_use(crew.usage, window).share
-            # A gain below the noise of counting (two standard deviations of a Poisson count) is none.
-            if done < best + max(0.05 * best, 2 * math.sqrt(best)):
+            if not _is_gain(done, best):
                 return count // 2
             if busy < _BUSY_PROBE or count * 2 > most:
                 return count
             best, count = float(done), count * 2
         return 1
+
+
+def _is_gain(done: float, best: float) -> bool:
+    """Whether `done` answers are more than `best`: by 5 %, and by more than the noise of counting.
+
+    That noise is two standard deviations of a Poisson count, 2 * sqrt(best). Of twelve answers, one more
+    says nothing.
+    """
+    return done >= best + max(0.05 * best, 2 * math.sqrt(best))
 
 
 def _share(whole: int, parts: int, number: int) -> int:
