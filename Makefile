@@ -56,7 +56,7 @@ demo: install
 test:
 	@$(SUBMAKE) install EXTRAS="$(TEST_EXTRAS)"
 	@sh scripts/system-packages.sh
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST_FLAGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_FLAGS)
 
 lint:
 	@$(SUBMAKE) install EXTRAS="$(TEST_EXTRAS)"
