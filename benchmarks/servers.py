@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -131,8 +132,9 @@ def cpu_seconds(pid: int) -> float:
     """CPU time of a process and its children so far."""
     total = 0.0
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-        times = process.cpu_times()
-        total += times.user + times.system
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended while we looked
+            times = process.cpu_times()
+            total += times.user + times.system
     return total
 
 

@@ -436,6 +436,7 @@ lab.check("2.4")
 # %%
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import Queue
 
 import psutil
@@ -695,8 +696,11 @@ draw_curve(curves)  # the numbers are clients
 # %%
 def memory() -> tuple[int, int]:
     """Processes of the server, and the sum of their resident memory in MiB."""
-    family = [main := psutil.Process(server.pid), *main.children(recursive=True)]
-    return len(family), sum(process.memory_info().rss for process in family) >> 20
+    sizes = []
+    for process in [main := psutil.Process(server.pid), *main.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # it ended while we looked
+            sizes.append(process.memory_info().rss)
+    return len(sizes), sum(sizes) >> 20
 
 
 tuned, busy = lab.repository / "tuned", lab.repository / "busy"
