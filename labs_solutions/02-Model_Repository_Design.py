@@ -703,6 +703,7 @@ def memory() -> tuple[int, int]:
     return len(sizes), sum(sizes) >> 20
 
 
+# %%
 tuned, busy = lab.repository / "tuned", lab.repository / "busy"
 shutil.copytree(lab.repository / "mnist_mlp" / "1", busy / "1", dirs_exist_ok=True)
 group = 'backend: "onnxruntime" max_batch_size: 256 instance_group [ { kind: KIND_CPU count: %d } ]'
