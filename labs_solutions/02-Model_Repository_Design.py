@@ -436,7 +436,6 @@ lab.check("2.4")
 # %%
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from queue import Queue
 
 import psutil
@@ -696,14 +695,11 @@ draw_curve(curves)  # the numbers are clients
 # %%
 def memory() -> tuple[int, int]:
     """Processes of the server, and the sum of their resident memory in MiB."""
-    sizes = []
-    for process in [main := psutil.Process(server.pid), *main.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):  # it ended while we looked
-            sizes.append(process.memory_info().rss)
-    return len(sizes), sum(sizes) >> 20
+    pids = {server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))}
+    family = [one for one in psutil.process_iter(["memory_info"]) if one.pid in pids]
+    return len(family), sum(one.info["memory_info"].rss for one in family) >> 20
 
 
-# %%
 tuned, busy = lab.repository / "tuned", lab.repository / "busy"
 shutil.copytree(lab.repository / "mnist_mlp" / "1", busy / "1", dirs_exist_ok=True)
 group = 'backend: "onnxruntime" max_batch_size: 256 instance_group [ { kind: KIND_CPU count: %d } ]'
@@ -721,7 +717,6 @@ with httpclient.InferenceServerClient(http) as client:
 for _ in range(40):
     time.sleep(0.5 if memory()[0] > before[0] else 0)
 print("after the unload:", memory())
-
 limited = lab.work / "limited_repository"
 shutil.copytree(tuned, limited / "tuned", dirs_exist_ok=True)
 resource = 'count: 4 rate_limiter { resources [ { name: "licence" count: 1 } ] }'
