@@ -117,16 +117,23 @@ class Recorder:
             _hang_up(server)
         talk = _Conversation(self)
         down = threading.Thread(
-            target=self._pump, args=(server, client, talk.answer), name="recorder", daemon=True
+            target=self._hand_back, args=(server, client, talk), name="recorder", daemon=True
         )
         down.start()
         self._pump(client, server, talk.ask)
+        talk.heard.set()
         down.join()
         talk.close()
         with self._lock:
             self._sockets -= {client, server}
         client.close()
         server.close()
+
+    def _hand_back(self, server: socket.socket, client: socket.socket, talk: _Conversation) -> None:
+        # A gRPC server speaks as soon as somebody connects. A client that takes it for HTTP gives up at that,
+        # perhaps before its own request was read here; so the client is heard first.
+        talk.heard.wait()
+        self._pump(server, client, talk.answer)
 
     def _pump(self, source: socket.socket, sink: socket.socket, watch: Callable[[memoryview], None]) -> None:
         buffer = bytearray(_CHUNK)
@@ -152,6 +159,8 @@ class _Conversation:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self.heard = threading.Event()
+        """Set once the client has said something, or has gone."""
         self._first = b""
         self._asking: Http1Parser | Http2Parser | None = None
         self._answering: Http1Parser | Http2Parser | None = None
@@ -171,6 +180,7 @@ class _Conversation:
                 self._asking = Http1Parser("request", recorder._keep, self._request_started)
                 self._answering = Http1Parser("response", 0, self._response_started, self._response_ended)
         self._asking.feed(data)
+        self.heard.set()
 
     def answer(self, data: memoryview) -> None:
         """Bytes from the server."""

@@ -158,6 +158,26 @@ def test_bytes_that_are_no_http_pass_unchanged() -> None:
     assert recorder.requests == []
 
 
+def test_a_server_that_speaks_first_is_held_back_until_the_client_was_heard() -> None:
+    """As gRPC does. An HTTP client gives up at its greeting; what it asked must have been read by then."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            with contextlib.suppress(OSError):
+                listener.accept()[0].sendall(b"hello")
+
+        threading.Thread(target=greet, daemon=True).start()
+        with Recorder(f"127.0.0.1:{listener.getsockname()[1]}") as recorder:
+            host, port = recorder.address.split(":")
+            with socket.create_connection((host, int(port)), timeout=0.5) as client:
+                with pytest.raises(TimeoutError):
+                    client.recv(5)
+                client.settimeout(5)
+                client.sendall(b"GET /early HTTP/1.1\r\n\r\n")
+                assert client.recv(5) == b"hello"
+                assert recorder.paths == ["GET /early"]
+
+
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
 def test_the_parser_does_not_care_how_bytes_are_cut(step: int) -> None:
     wire = (
