@@ -35,7 +35,7 @@ def test_a_full_queue(server: Server, protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_time_out_in_the_queue(server: Server, protocol: str) -> None:
-    result = run_load(server, "hasty", protocol=protocol, concurrency=8, **QUICK)  # type: ignore[arg-type]
+    result = run_load(server, "hasty", protocol=protocol, requests=80, concurrency=8, warmup=0, processes=1)
     assert set(result.errors) == {"queue_timeout"}, result.messages
     assert result.requests > 0
 
