@@ -10,7 +10,7 @@ from typing import Any
 
 from lab_utils.load.faults import classify_http
 from lab_utils.load.plan import Plan
-from lab_utils.load.wires import Answer, Slot, reader
+from lab_utils.load.wires import Answer, Slot
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
@@ -23,7 +23,7 @@ class HttpWire:
 
     def __init__(self, plan: Plan) -> None:
         self.messages = plan.messages
-        self.read = reader(plan)
+        self.keep = plan.collect or plan.expected is not None
         host, _, port = plan.address.rpartition(":")
         self.host, self.port = host.strip("[]"), int(port)
         self.timeout = plan.client_timeout
@@ -162,8 +162,7 @@ class HttpSlot(asyncio.Protocol):
         future = self._future
         if future is not None and not future.done():
             if status == 200:
-                read = self._wire.read
-                payload = (read(bytes(received)),) if read else ()
+                payload = (bytes(received),) if self._wire.keep else ()
                 future.set_result(Answer(now, now, 1, None, (), payload))
             else:
                 text = _message(bytes(received[self._body_at :]))
