@@ -7,7 +7,6 @@
 #             LAB_FLAGS="--port=9999"  handed to JupyterLab
 #             PYTEST_FLAGS="-k lab01"  handed to pytest
 #             WORKERS=0                tests one after the other (default: two at a time)
-#             RERUNS=0                 no second try of a test that fails (default: one, and it is reported)
 
 PYTHON ?=
 PIP_FLAGS ?=
@@ -15,7 +14,6 @@ EXTRAS ?= torch
 LAB_FLAGS ?=
 PYTEST_FLAGS ?=
 WORKERS ?= 2
-RERUNS ?= 1
 VENV ?= .venv
 
 comma := ,
@@ -58,8 +56,7 @@ demo: install
 test:
 	@$(SUBMAKE) install EXTRAS="$(TEST_EXTRAS)"
 	@sh scripts/system-packages.sh
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder \
-		--reruns $(RERUNS) --max-suite-reruns 5 --rerun-show-tracebacks -rfER $(PYTEST_FLAGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_FLAGS)
 
 lint:
 	@$(SUBMAKE) install EXTRAS="$(TEST_EXTRAS)"

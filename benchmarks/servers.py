@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -132,9 +131,8 @@ def cpu_seconds(pid: int) -> float:
     """CPU time of a process and its children so far."""
     total = 0.0
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it ended while we looked
-            times = process.cpu_times()
-            total += times.user + times.system
+        times = process.cpu_times()
+        total += times.user + times.system
     return total
 
 

@@ -109,9 +109,9 @@ def wrong_method(rng: random.Random) -> Request:
 def broken_json(rng: random.Random) -> Request:
     text = json.dumps(good())
     position = rng.randrange(1, len(text) - 1)
-    # Not "}" first: a NUL behind it would end the text for Triton, and what stands before it is right.
-    first, others = '{[]",:\\\x00\x07é', '{}[]",:\\\x00\x07é'
-    garbage = rng.choice(first) + "".join(rng.choices(others, k=rng.randint(0, 3)))
+    garbage = "".join(rng.choices('{}[]",:\\\x00\x07é', k=rng.randint(1, 4)))
+    if garbage.startswith("}\x00"):
+        garbage = garbage[1:]  # Triton reads up to a NUL, and with the bracket that would be good JSON
     broken = rng.choice(
         [
             text[:position],

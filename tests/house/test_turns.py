@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
+from collections import defaultdict
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
-from tests.turns import turn
+from lab_utils.paths import project_root
+from tests.turns import group, turn
 
 FORK = multiprocessing.get_context("fork")
 
@@ -61,3 +66,47 @@ def test_nobody_overtakes_a_test_that_waits_to_be_alone(tmp_path: Path) -> None:
     waiting.ends()
     assert late.has_it.wait(10)
     late.ends()
+
+
+def test_a_group_stays_with_one_worker(tmp_path: Path) -> None:
+    """Real workers: a file, the tests of the container engine, the proofs of one exercise."""
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_xdist_make_scheduler\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+    files = ("tests/docker/test_a.py", "tests/docker/test_b.py", "tests/proofs/test_proofs.py", "test_c.py")
+    for name in files:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(
+            "import time\n\nimport pytest\n\n\n"
+            "@pytest.mark.parametrize('turn', range(2))\n@pytest.mark.parametrize('one', ['1.1', '1.2'])\n"
+            "def test_one(one: str, turn: int) -> None:\n    time.sleep(0.05)\n"
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "2",
+        "--dist",
+        "loadscope",
+        "--no-loadscope-reorder",
+        "-v",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(project_root())}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    workers = defaultdict(set)
+    for line in run.stdout.splitlines():
+        if "PASSED" in line:
+            workers[group(line.split()[-1])].add(line[:5])
+    assert sum(run.stdout.count(f"PASSED {name}") for name in files) == 16, run.stdout + run.stderr
+    assert {name for name, found in workers.items() if len(found) != 1} == set()
+    assert set().union(*workers.values()) == {"[gw0]", "[gw1]"}
+
+
+def test_what_a_group_is() -> None:
+    proofs = "tests/proofs/test_proofs.py"
+    assert group("tests/load/test_faults.py::test_x[http]") == "tests/load/test_faults.py"
+    assert group("tests/docker/test_a.py::test_x") == group("tests/docker/test_b.py::test_y")
+    assert group(f"{proofs}::test_proof_4[1.5]") == group(f"{proofs}::test_proof_5[1.5]")
+    assert group(f"{proofs}::test_proof_4[1.5]") != group(f"{proofs}::test_proof_4[1.6]")
+    assert group(f"{proofs}::test_proof_1[lab01]") != group(f"{proofs}::test_proof_3[lab01]")

@@ -43,7 +43,7 @@ def explicit(repository: Path, name: str) -> Iterator[Server]:
         server.stop()
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what} did not come in {seconds} s"
