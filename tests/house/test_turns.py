@@ -72,7 +72,12 @@ def test_a_group_stays_with_one_worker(tmp_path: Path) -> None:
     """Real workers: a file, the tests of the container engine, the proofs of one exercise."""
     (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_xdist_make_scheduler\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
-    files = ("tests/docker/test_a.py", "tests/docker/test_b.py", "tests/proofs/test_proofs.py", "test_c.py")
+    files = (
+        "tests/docker/test_a.py",
+        "tests/docker/test_b.py",
+        "tests/proofs/test_proofs.py",
+        "tests/zz/test_c.py",
+    )
     for name in files:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
