@@ -50,7 +50,10 @@ def bench(
     url: Annotated[
         str | None, typer.Option(help="host:port of the protocol, instead of one of our servers.")
     ] = None,
-    protocol: Annotated[Protocol, typer.Option(help="stream is for decoupled models.")] = Protocol.grpc,
+    protocol: Annotated[
+        Protocol | None,
+        typer.Option(help="stream is for decoupled models. Default: grpc; stream with --prompts."),
+    ] = None,
     version: Annotated[str, typer.Option(help="A version of the model.")] = "",
     concurrency: Annotated[
         str | None, typer.Option(help="Requests in flight: 8, or one load after the other: 1,2,4,8.")
@@ -73,6 +76,18 @@ def bench(
     stable: Annotated[bool, typer.Option("--stable", help="Until three windows agree within 10 %.")] = False,
     validate: Annotated[
         bool, typer.Option("--validate", help="Compare every answer with that of the request alone.")
+    ] = False,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Text generation: a file with one prompt per line. Gives TTFT, ITL and tokens/s."),
+    ] = None,
+    max_tokens: Annotated[
+        str,
+        typer.Option(help="With --prompts: 32, uniform:8-48, heavy:16 or heavy:16-256 (median, longest)."),
+    ] = "32",
+    ignore_eos: Annotated[
+        bool,
+        typer.Option("--ignore-eos", help="With --prompts: go on after an end token until --max-tokens."),
     ] = False,
     engine: Annotated[Engine, typer.Option(help="Who makes the load.")] = Engine.lab,
     picture: Annotated[
@@ -101,12 +116,35 @@ def bench(
     if concurrency and rate:
         raise LabError("--concurrency and --rate exclude each other.", fix="Give one of them.")
     rates = _numbers("--rate", rate, float) if rate else []
+    in_flight = [] if rates else _numbers("--concurrency", concurrency or "8", int)
+    several = "," in (concurrency or rate or "")
+    if prompts:
+        from lab_utils.cli.bench_generation import bench_generation
+
+        if picture or batch != 1 or shape or parameter or stable or validate or engine is not Engine.lab:
+            raise LabError(
+                "An option does not go with --prompts.",
+                fix="Leave out --picture, --batch, --shape, --parameter, --stable, --validate and --engine.",
+            )
+        bench_generation(
+            *(_target(server, url), model, prompts, max_tokens, [*in_flight, *rates], bool(rates)),
+            json=json,
+            several=several,
+            protocol=protocol.value if protocol else "stream",
+            arrival=arrival.value,
+            seconds=seconds,
+            requests=requests,
+            warmup=warmup,
+            processes=1 if processes == "auto" else _numbers("--processes", processes, int)[0],
+            ignore_eos=ignore_eos,
+        )
+        return
     results = run_sweep(
         _target(server, url),
         model,
-        concurrency=[] if rates else _numbers("--concurrency", concurrency or "8", int),
+        concurrency=in_flight,
         rate=rates,
-        protocol=protocol.value,
+        protocol=protocol.value if protocol else "grpc",
         version=version,
         arrival=arrival.value,
         seconds=seconds,
@@ -120,7 +158,7 @@ def bench(
         validate=validate,
         engine=engine.value,
     )
-    _show(results, json, several="," in (concurrency or rate or ""))
+    _show(results, json, several)
     if picture:
         from lab_utils.load.pictures import draw_curve
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from lab_utils.cli import output
 from lab_utils.cli.servers import JsonFlag
+from lab_utils.errors import LabError
 
 LabArgument = Annotated[str, typer.Argument(help="Number of the lab, for example 01.")]
 models = typer.Typer(help="The small models that the labs serve.", no_args_is_help=True)
@@ -22,6 +24,12 @@ def models_group() -> None:
 @models.command()
 def build(
     force: Annotated[bool, typer.Option("--force", help="Build again what is already there.")] = False,
+    llama: Annotated[
+        bool,
+        typer.Option(
+            "--llama", help="Train the small Llama, too. Without it, Lab 3 does so in its second half."
+        ),
+    ] = False,
 ) -> None:
     """Train and export the example models into model_repository/ (seconds; cached)."""
     from lab_utils.models.build import accuracy, build_models
@@ -30,6 +38,25 @@ def build(
     for path in written:
         output.say(f"written: {path}")
     output.say(f"mnist_mlp is ready: {accuracy():.1%} of the test digits are classified correctly.")
+    if llama:
+        _build_llama(force)
+
+
+def _build_llama(force: bool) -> None:
+    """The small Llama, and the export of it that `llama_logits` serves."""
+    missing = [name for name in ("torch", "tokenizers", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise LabError(
+            f"The small Llama needs {', '.join(missing)}, which is not installed.",
+            fix="pip install -e '.[torch]' -c constraints.txt",
+        )
+    from lab_utils.llama.export import build_logits
+    from lab_utils.llama.small import facts, small_llama
+
+    folder = small_llama(force)
+    for path in build_logits(model="small", force=force):
+        output.say(f"written: {path}")
+    output.say(f"The small Llama is ready, with {len(facts())} answers: {folder}")
 
 
 def notebooks(json: JsonFlag = False) -> None:

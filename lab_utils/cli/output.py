@@ -49,8 +49,8 @@ def status_text(status: str) -> Text:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """A table without lines, that wraps in its last column."""
+    """A table without lines, that wraps in its last column. Nothing in a text is taken for markup."""
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     Console(highlight=False).print(table)

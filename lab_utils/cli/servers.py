@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,34 @@ def describe(server: Server) -> dict[str, Any]:
     }
 
 
+def choose_models(
+    repository: Path, options: list[str], wanted: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Which models of the project's own repository a server loads when it starts.
+
+    All but the Llamas: each is a process with PyTorch and weights of its own, and is loaded when it is
+    wanted. Options that say themselves what to load are left as they are.
+
+    Args:
+        repository: The model repository.
+        options: Options of tritonserver.
+        wanted: Models to load in any case.
+
+    Returns:
+        All options, and the models that are left out.
+    """
+    from lab_utils.models.build_cnn import CNN, can_build_cnn
+
+    if any(option.startswith(("--model-control-mode", "--load-model")) for option in options):
+        return options, []
+    models = sorted(file.parent.name for file in repository.glob("*/config.pbtxt"))
+    # Without PyTorch the CNN has no model.pt; the server would then never be ready.
+    later = ("llama",) if can_build_cnn() else ("llama", CNN)
+    left_out = [model for model in models if model.startswith(later) and model not in wanted]
+    loads = [f"--load-model={model}" for model in models if model not in left_out]
+    return [*options, "--model-control-mode=explicit", *loads], left_out
+
+
 def start(
     repository: Annotated[
         Path | None, typer.Option(help="Model repository. Default: the project's model_repository/.")
@@ -42,26 +71,32 @@ def start(
         typer.Option(help="An option of tritonserver, e.g. --option=--log-verbose=1. Repeatable."),
     ] = None,
     wait: Annotated[
-        list[str] | None, typer.Option(help="Wait until this model is ready. Repeatable.")
+        list[str] | None, typer.Option(help="Load this model and wait until it is ready. Repeatable.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the server and each model.")] = 60.0,
     json: JsonFlag = False,
 ) -> None:
-    """Start a Triton on a model repository, or find the one that already serves it."""
+    """Start a Triton on a model repository, or find the one that already serves it.
+
+    Of the project's own repository the Llamas are loaded only when --wait names them: each is a process with
+    PyTorch and weights of its own.
+    """
     from lab_utils import paths
     from lab_utils import server as triton
 
+    options, left_out = option or [], list[str]()
     if repository is None:
         from lab_utils.models.build import build_models
 
         build_models()
         repository = paths.project_root() / "model_repository"
+        options, left_out = choose_models(repository, options, wait or [])
     # A server of the command line must outlive the command, whatever the environment says.
     server = triton.start(
         repository,
         name=name,
         runtime=runtime,
-        options=option or [],
+        options=options,
         lifetime=triton.Lifetime.SESSION,
         wait_for=wait or [],
         timeout=timeout,
@@ -74,6 +109,9 @@ def start(
     for key in ("http", "grpc", "metrics", "log"):
         output.say(f"  {key:<8} {facts[key] or '-'}")
     output.say(f"Try:  curl -i {server.endpoints.http_url}/v2/health/ready")
+    if left_out and server.runtime != "remote":
+        load = f"curl -X POST {server.endpoints.http_url}/v2/repository/models/llama/load"
+        output.say(f"Not loaded: {', '.join(left_out)}. They need PyTorch; load one when you want it: {load}")
     if server.runtime != "remote":
         output.say(f"Stop: triton-lab stop {server.name}")
 

@@ -67,6 +67,7 @@ class Facts:
     Attributes:
         wanted: Direct dependencies of this project, by name; the value is the pinned version or None.
         installed: Installed version of each wanted package, None when it is missing.
+        torch_extra: The same for what the extra `torch` brings.
         server: Path of the tritonserver binary; None with `server_error` when it is not to be had.
         missing_libraries: Shared libraries that server or stub need and the system does not find.
         ports: Who holds each of Triton's default ports; None when it is free.
@@ -83,6 +84,7 @@ class Facts:
     wanted: Mapping[str, str | None] = field(default_factory=dict)
     installed: Mapping[str, str | None] = field(default_factory=dict)
     torch: str | None = None
+    torch_extra: Mapping[str, str | None] = field(default_factory=dict)
     server: str | None = None
     server_error: str = ""
     missing_libraries: tuple[str, ...] = ()
@@ -116,6 +118,7 @@ def collect() -> Facts:
         wanted=wanted,
         installed={name: installed_version(name) for name in wanted},
         torch=installed_version("torch"),
+        torch_extra={name: installed_version(name) for name in wanted_packages("torch")},
         server=server,
         server_error=server_error,
         missing_libraries=missing,
@@ -148,14 +151,20 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def wanted_packages() -> dict[str, str | None]:
-    """This project's own direct dependencies (no extras) and the version that constraints.txt gives each."""
+def wanted_packages(extra: str = "") -> dict[str, str | None]:
+    """This project's own direct dependencies and the version that constraints.txt gives each.
+
+    Args:
+        extra: Those of one extra instead of those that everybody needs.
+    """
     pins = read_constraints(paths.project_root() / "constraints.txt")
     try:
         requirements = importlib.metadata.requires("triton-labs") or []
     except importlib.metadata.PackageNotFoundError:
         requirements = []
-    names = [re.split(r"[^A-Za-z0-9._-]", r)[0].lower() for r in requirements if "extra ==" not in r]
+    of_extra = re.compile(r"""extra == ["']([a-z]+)["']""")
+    mine = [one for one in requirements if "".join(of_extra.findall(one)) == extra]
+    names = [re.split(r"[^A-Za-z0-9._-]", one)[0].lower() for one in mine]
     return {name: pins.get(name) for name in names}
 
 

@@ -62,12 +62,19 @@ def check_packages(facts: Facts) -> Finding:
 
 
 def check_torch(facts: Facts) -> Finding:
-    """PyTorch is an extra: the labs go on without it, but for its exercises."""
+    """PyTorch and what comes with it are an extra: Labs 1 and 2 go on without it, Lab 3 does not."""
+    fix = "Run `make lab`, or: pip install -e '.[torch]' -c constraints.txt"
     if facts.torch is None:
         return warned(
             "pytorch",
-            "PyTorch is not installed; its exercises answer SKIP, everything else works",
-            "Run `make lab`, or: pip install -e .[torch] -c constraints.txt",
+            "PyTorch is not installed: Lab 3 needs it. In Labs 1 and 2 the one exercise with PyTorch answers "
+            "SKIP, everything else works",
+            fix,
+        )
+    missing = [name for name, version in facts.torch_extra.items() if version is None]
+    if missing:
+        return warned(
+            "pytorch", f"PyTorch {facts.torch}; the Llamas of Lab 3 also need {', '.join(missing)}", fix
         )
     return passed("pytorch", f"PyTorch {facts.torch}")
 

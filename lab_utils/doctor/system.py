@@ -13,6 +13,8 @@ DISK_NEEDED = 1000
 """MiB, after installation: models, logs, and the NGC image is not counted."""
 MEMORY_NEEDED = 2000
 """MiB. Triton with the digits model takes 50, each PyTorch instance 234, JupyterLab and a kernel 600."""
+MEMORY_LAB3 = 4000
+"""MiB. Lab 3 took 3550 at its peak, counted as PSS: ten PyTorch instances and a kernel; then JupyterLab."""
 
 
 def check_system(facts: Facts) -> Finding:
@@ -121,6 +123,12 @@ def check_memory(facts: Facts) -> Finding:
             "memory",
             f"{found}; server, JupyterLab and PyTorch together take up to {MEMORY_NEEDED}",
             "Close other programs. WSL: raise memory= in .wslconfig.",
+        )
+    if facts.memory_available < MEMORY_LAB3:
+        return warned(
+            "memory",
+            f"{found}: enough for Labs 1 and 2; Lab 3 with its Llamas takes up to {MEMORY_LAB3}",
+            "Close other programs before Lab 3. WSL: raise memory= in .wslconfig.",
         )
     return passed("memory", found)
 

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lab_utils.load.crew import LoadError
+    from lab_utils.load.generation import run_generation
+    from lab_utils.load.generation_pictures import draw_generation, draw_timeline
+    from lab_utils.load.generation_result import GenerationResult
+    from lab_utils.load.generation_text import generation_table
+    from lab_utils.load.lengths import heavy_tailed_lengths, uniform_lengths
     from lab_utils.load.phases import draw_phases
     from lab_utils.load.pictures import draw_batches, draw_curve
     from lab_utils.load.result import Latency, LoadResult
@@ -14,27 +19,41 @@ if TYPE_CHECKING:
     from lab_utils.load.text import table
 
 __all__ = [
+    "GenerationResult",
     "Latency",
     "LoadError",
     "LoadResult",
     "draw_batches",
     "draw_curve",
+    "draw_generation",
     "draw_phases",
+    "draw_timeline",
+    "generation_table",
+    "heavy_tailed_lengths",
+    "run_generation",
     "run_load",
     "run_sweep",
     "table",
+    "uniform_lengths",
 ]
 
 _PLACES = {
+    "GenerationResult": "generation_result",
     "Latency": "result",
     "LoadError": "crew",
     "LoadResult": "result",
     "draw_batches": "pictures",
     "draw_curve": "pictures",
+    "draw_generation": "generation_pictures",
     "draw_phases": "phases",
+    "draw_timeline": "generation_pictures",
+    "generation_table": "generation_text",
+    "heavy_tailed_lengths": "lengths",
+    "run_generation": "generation",
     "run_load": "run",
     "run_sweep": "run",
     "table": "text",
+    "uniform_lengths": "lengths",
 }
 
 

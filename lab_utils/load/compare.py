@@ -37,7 +37,7 @@ def reference_answers(plan: Plan) -> list[list[bytes]]:
 def make_check(plan: Plan) -> Check:
     """A function that compares an answer with the expected one of its message."""
     expected = plan.expected or []
-    read = {"http": _read_http, "grpc": _read_unary, "stream": _read_stream}[plan.protocol]
+    read = {"http": read_http, "grpc": _read_unary, "stream": _read_stream}[plan.protocol]
     known = [[read(data) for data in answers] for answers in expected]
 
     def check(index: int, payload: tuple[bytes, ...]) -> str:
@@ -56,7 +56,8 @@ def make_check(plan: Plan) -> Check:
 Outputs = dict[str, Any]
 
 
-def _read_http(data: bytes) -> Outputs:
+def read_http(data: bytes) -> Outputs:
+    """The outputs of a whole HTTP answer, head and body."""
     from tritonclient.http import InferResult
 
     head, _, body = data.partition(b"\r\n\r\n")

@@ -205,6 +205,11 @@ class Crew:
         """All gaps between responses so far: `[m, 2]`, moment and seconds."""
         return np.concatenate([np.empty((0, 2)), *(r.gaps for r in self._reports)])
 
+    def arrivals(self) -> Any:
+        """Moment and tokens of all responses so far, request by request in the order of `rows`: `[k, 2]`."""
+        found = [r.arrivals for r in self._reports if len(r.arrivals)]
+        return np.concatenate([np.empty((0, 2)), *found])
+
 
 def _crash(report: object) -> LoadError:
     """An error of ours, with its traceback."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import re
 from collections import deque
@@ -29,9 +30,15 @@ Check = Callable[[int, tuple[bytes, ...]], str]
 
 
 class Recorder:
-    """Collects what happened to each request until the next report."""
+    """Collects what happened to each request until the next report.
 
-    def __init__(self) -> None:
+    Args:
+        token_bytes: Size of one token in a kept response; 0: do not note the tokens of responses.
+    """
+
+    def __init__(self, token_bytes: int = 0) -> None:
+        self._token_bytes = token_bytes
+        self._arrivals: list[tuple[float, int]] = []
         self._rows: list[tuple[float, float, float, float, int, int]] = []
         self._gaps: list[tuple[float, float]] = []
         self._known: set[str] = set()
@@ -48,20 +55,25 @@ class Recorder:
                 self._known.add(kind)
                 self._messages[kind] = _REQUEST_ID.sub("", message)
         self._rows.append((intended, sent, answer.first, answer.done, number, answer.responses))
-        if answer.gaps:
-            self._gaps += answer.gaps
+        if len(answer.arrivals) > 1:
+            self._gaps += [(b, b - a) for a, b in itertools.pairwise(answer.arrivals)]
+        if self._token_bytes:
+            moments = answer.arrivals or (answer.done,) * answer.responses
+            counts = (len(ids) // self._token_bytes for ids in answer.payload)
+            self._arrivals += zip(moments, counts, strict=True)
 
     def report(self, ended: bool = False) -> Report:
         """All since the last report."""
         rows, gaps, messages = self._rows, self._gaps, self._messages
-        usage = self.usage
-        self._rows, self._gaps, self._messages, self.usage = [], [], {}, []
+        usage, arrivals = self.usage, self._arrivals
+        self._rows, self._gaps, self._messages, self.usage, self._arrivals = [], [], {}, [], []
         return Report(
             np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS)),
             np.array(gaps, dtype=np.float64).reshape(-1, 2),
             messages,
             usage,
             ended,
+            arrivals=np.array(arrivals, dtype=np.float64).reshape(-1, 2),
         )
 
 

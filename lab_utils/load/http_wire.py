@@ -10,7 +10,7 @@ from typing import Any
 
 from lab_utils.load.faults import classify_http
 from lab_utils.load.plan import Plan
-from lab_utils.load.wires import Answer, Slot
+from lab_utils.load.wires import Answer, Slot, reader
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
@@ -23,7 +23,7 @@ class HttpWire:
 
     def __init__(self, plan: Plan) -> None:
         self.messages = plan.messages
-        self.keep = plan.collect or plan.expected is not None
+        self.read = reader(plan)
         host, _, port = plan.address.rpartition(":")
         self.host, self.port = host.strip("[]"), int(port)
         self.timeout = plan.client_timeout
@@ -162,7 +162,8 @@ class HttpSlot(asyncio.Protocol):
         future = self._future
         if future is not None and not future.done():
             if status == 200:
-                payload = (bytes(received),) if self._wire.keep else ()
+                read = self._wire.read
+                payload = (read(bytes(received)),) if read else ()
                 future.set_result(Answer(now, now, 1, None, (), payload))
             else:
                 text = _message(bytes(received[self._body_at :]))

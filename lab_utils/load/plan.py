@@ -33,6 +33,8 @@ class Plan:
         drain: Seconds to wait for answers after the last request has been sent.
         expected: For each message the answers that it must get, as bytes; None: do not compare.
         collect: Send every message once, one after the other, and hand the answers back: no load.
+        tokens: Name of the output with the token ids of a language model. Then the answers are read,
+            the report says when how many tokens came, and `expected` holds token ids alone.
     """
 
     protocol: str
@@ -49,6 +51,7 @@ class Plan:
     drain: float = 5.0
     expected: list[list[bytes]] | None = None
     collect: bool = False
+    tokens: str = ""
 
 
 @dataclass
@@ -63,6 +66,8 @@ class Report:
             to wait for a core, CPU seconds of the process), all counted since the process began.
         ended: True in the last report of a load.
         crash: Traceback of an error of ours; empty when there was none.
+        arrivals: `[sum of the column responses, 2]`: moment and tokens of each response, request by
+            request in the order of `rows`. Only with `Plan.tokens`.
     """
 
     rows: Any
@@ -71,6 +76,7 @@ class Report:
     usage: list[tuple[float, float, float, float]] = field(default_factory=list)
     ended: bool = False
     crash: str = ""
+    arrivals: Any = ()
 
 
 def write_frame(stream: BinaryIO, value: object) -> None:

@@ -155,7 +155,7 @@ class LoadResult:
         plain = asdict(self)
         plain["batch_histogram"] = {str(size): count for size, count in self.batch_histogram.items()}
         extra = {"requests_per_second": self.requests_per_second, "mean_batch": self.mean_batch}
-        return json.dumps(_without_nan(plain | extra), allow_nan=False)
+        return json.dumps(without_nan(plain | extra), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> LoadResult:
@@ -184,11 +184,12 @@ def describe_errors(errors: Mapping[str, int], messages: Mapping[str, str]) -> l
     ]
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same value with None in the place of every number that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
+        return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_without_nan(entry) for entry in value]
+        return [without_nan(entry) for entry in value]
     return value

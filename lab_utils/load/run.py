@@ -80,7 +80,7 @@ def run_load(
     Raises:
         LoadError: The server or model cannot be asked, or the arguments do not fit together.
     """
-    _check(protocol, concurrency, rate, arrival, seconds, requests, processes, engine)
+    check_load(protocol, concurrency, rate, arrival, seconds, requests, processes, engine)
     if engine == "perf_analyzer":
         from lab_utils.load.perf_analyzer import run_perf_analyzer
 
@@ -121,7 +121,7 @@ def run_load(
         view.close()
 
 
-def _check(
+def check_load(
     protocol: str,
     concurrency: int,
     rate: float | None,

@@ -42,6 +42,7 @@ class Load:
     seed: int
     processes: int | str
     expected: list[list[bytes]] | None = None
+    tokens: str = ""
     used: int = 1
 
     @property
@@ -81,6 +82,7 @@ class Load:
                 self.client_timeout,
                 self.drain,
                 self.expected,
+                tokens=self.tokens,
             )
             for number in range(count)
         ]
@@ -125,6 +127,7 @@ class Load:
                 counters[-1].since(counters[-min(len(counters), 4)]),
                 interrupted,
                 agreed,
+                crew.arrivals(),
             )
 
     def for_requests(self, requests: int, warmup: float, bar: Progress) -> Measured:
@@ -154,6 +157,7 @@ class Load:
                 self._settled(before, rows),
                 interrupted,
                 None,
+                crew.arrivals(),
             )
 
     def _settled(self, before: Counters, rows: Any) -> Counters:

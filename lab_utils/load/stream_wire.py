@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2
 
 from lab_utils.load.faults import classify_stream
 from lab_utils.load.plan import Plan
-from lab_utils.load.wires import GRPC_OPTIONS, Answer, Slot, grpc_fault
+from lab_utils.load.wires import GRPC_OPTIONS, Answer, Slot, grpc_fault, reader
 
 _ID_FIELD = b"\x1a"
 """Tag of `ModelInferRequest.id` (field 3, length-delimited)."""
@@ -25,7 +25,7 @@ class StreamWire:
     def __init__(self, plan: Plan) -> None:
         self.messages = plan.messages
         self.timeout = plan.client_timeout
-        self.keep = plan.collect or plan.expected is not None
+        self.read = reader(plan)
         self._channel = grpc.aio.insecure_channel(plan.address, options=GRPC_OPTIONS)
         self.call: Any = self._channel.stream_stream(plan.target)
         self.ids = itertools.count(1)
@@ -86,13 +86,12 @@ class _StreamSlot:
             self.drop()
             raise
         now = perf_counter()
-        gaps = tuple((b, b - a) for a, b in itertools.pairwise(seen))
         return Answer(
             seen[0] if seen else now,
             seen[-1] if seen and not fault else now,
             len(seen),
             fault,
-            gaps,
+            tuple(seen),
             tuple(kept),
         )
 
@@ -117,7 +116,7 @@ class _StreamSlot:
                 final = final or not known
             if response.outputs:
                 seen.append(now)
-                if self._wire.keep:
-                    kept.append(response.SerializeToString(deterministic=True))
+                if self._wire.read:
+                    kept.append(self._wire.read(response))
             if final:
                 return fault

@@ -25,6 +25,7 @@ class Measured:
         server: What Triton's statistics gained in it.
         interrupted: Whether Ctrl-C ended it.
         stable: Whether the windows agreed; None when that was not asked for.
+        arrivals: Moment and tokens of each response (`lab_utils.load.plan.Report.arrivals`).
     """
 
     rows: Any
@@ -35,6 +36,7 @@ class Measured:
     server: Counters
     interrupted: bool
     stable: bool | None
+    arrivals: Any
 
 
 def summarize(about: LoadResult, measured: Measured) -> LoadResult:

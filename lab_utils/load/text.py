@@ -16,7 +16,8 @@ def milliseconds(seconds: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _times(name: str, found: Latency) -> str:
+def times(name: str, found: Latency) -> str:
+    """One line of a result: a distribution of times."""
     parts = [
         f"{key} {milliseconds(getattr(found, key))}" for key in ("mean", "p50", "p90", "p95", "p99", "max")
     ]
@@ -32,12 +33,12 @@ def one(result: LoadResult) -> str:
         f"{result.model}: {result.throughput:,.1f} inferences/s ({how})",
         f"  {'requests':<11}{result.requests} answered ({result.requests_per_second:,.1f}/s), "
         f"{result.failed} failed",
-        _times("latency", result.latency),
+        times("latency", result.latency),
     ]
     if result.time_to_first is not None:
-        lines.append(_times("first", result.time_to_first))
+        lines.append(times("first", result.time_to_first))
     if result.between is not None:
-        lines.append(_times("between", result.between))
+        lines.append(times("between", result.between))
         lines.append(f"  {'responses':<11}{result.responses:.1f} per request")
     if result.server:
         lines.append(

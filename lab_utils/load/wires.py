@@ -5,6 +5,7 @@ A wire makes slots; a slot carries one request at a time. Every answer's status 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
@@ -24,13 +25,17 @@ Fault = tuple[str, str]
 
 
 class Answer(NamedTuple):
-    """One answered request: when the first response and the end came, how many responses, what failed."""
+    """One answered request: when the first response and the end came, how many responses, what failed.
+
+    `arrivals` has the moment of each response where there may be several; `payload` has what is kept
+    of each response, when anything is.
+    """
 
     first: float
     done: float
     responses: int
     fault: Fault | None = None
-    gaps: tuple[tuple[float, float], ...] = ()
+    arrivals: tuple[float, ...] = ()
     payload: tuple[bytes, ...] = ()
 
 
@@ -71,6 +76,19 @@ def make_wire(plan: Plan) -> Wire:
     return GrpcWire(plan)
 
 
+def reader(plan: Plan) -> Callable[[Any], bytes] | None:
+    """What to keep of each response; None: nothing, which is the cheapest."""
+    if plan.tokens:
+        from lab_utils.load.tokens import token_reader
+
+        return token_reader(plan)
+    if plan.expected is None and not plan.collect:
+        return None
+    if plan.protocol == "stream":
+        return lambda response: bytes(response.SerializeToString(deterministic=True))
+    return bytes
+
+
 def grpc_fault(error: grpc.aio.AioRpcError) -> Fault:
     """The class and text of a failed call."""
     message = error.details() or error.code().name
@@ -83,7 +101,7 @@ class GrpcWire:
     def __init__(self, plan: Plan) -> None:
         self.messages = plan.messages
         self.timeout = plan.client_timeout
-        self.keep = plan.collect or plan.expected is not None
+        self.read = reader(plan)
         self._channel = grpc.aio.insecure_channel(plan.address, options=GRPC_OPTIONS)
         # No serializer: the bytes go out and come back as they are.
         self.call: Any = self._channel.unary_unary(plan.target)
@@ -115,4 +133,4 @@ class _GrpcSlot:
             now = perf_counter()
             return Answer(now, now, 0, grpc_fault(error))
         now = perf_counter()
-        return Answer(now, now, 1, None, (), (answer,) if wire.keep else ())
+        return Answer(now, now, 1, None, (), (wire.read(answer),) if wire.read else ())

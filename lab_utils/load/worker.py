@@ -54,13 +54,18 @@ async def collect(plan: Plan, reports: BinaryIO) -> None:
 
 async def carry(plan: Plan, commands: BinaryIO, reports: BinaryIO) -> None:
     """Run one plan: say ready, wait for the start, report until the end."""
-    recorder = Recorder()
     wire = make_wire(plan)
-    check = None
-    if plan.expected is not None:
+    check, token_bytes = None, 0
+    if plan.tokens:
+        from lab_utils.load.tokens import TOKEN_BYTES, make_token_check
+
+        token_bytes = TOKEN_BYTES
+        check = make_token_check(plan) if plan.expected is not None else None
+    elif plan.expected is not None:
         from lab_utils.load.compare import make_check
 
         check = make_check(plan)
+    recorder = Recorder(token_bytes)
     driver = Driver(plan, wire, recorder, check)
     loop = asyncio.get_running_loop()
     try:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from lab_utils.errors import LabError
 from lab_utils.files import write_bytes
 from lab_utils.models import digits, mlp
+from lab_utils.models.build_cnn import CNN, build_cnn, can_build_cnn
 from lab_utils.paths import cache_home, project_root
 
 MODEL = "mnist_mlp"
@@ -87,8 +88,8 @@ def build_models(force: bool = False, repository: Path | None = None) -> list[Pa
 
     Returns:
         The files written by this call: `mnist_mlp/1/model.onnx` in the repository and, with
-        PyTorch installed, the cached TorchScript file. Empty when all was up to date. The version
-        folder of the ensemble `digits_pipeline` is made, too.
+        PyTorch installed, the cached TorchScript file and `digits_cnn/1/model.pt`. Empty when all was
+        up to date. The version folder of the ensemble `digits_pipeline` is made, too.
 
     Raises:
         LabError: The trained model is not accurate enough, or another build never ends.
@@ -104,10 +105,14 @@ def build_models(force: bool = False, repository: Path | None = None) -> list[Pa
     try:
         with lock:
             written = _fill(cache, force)
-            content = cache.onnx.read_bytes()
-            if force or not target.exists() or target.read_bytes() != content:
-                write_bytes(target, content)
-                written.append(target)
+            sources = {target: cache.onnx}
+            if (repository / CNN).is_dir() and can_build_cnn():
+                sources[repository / CNN / "1" / "model.pt"] = build_cnn(force).torchscript
+            for path, source in sources.items():
+                content = source.read_bytes()
+                if force or not path.exists() or path.read_bytes() != content:
+                    write_bytes(path, content)
+                    written.append(path)
             return written
     except Timeout as error:
         raise LabError(

@@ -50,6 +50,13 @@ LABS: dict[str, LabSpec] = {
             ("mnist_mlp", "digits_preprocess", "timed"),
             "02-Model_Repository_Design",
         ),
+        LabSpec(
+            "03",
+            "PyTorch backend deployment",
+            "lab_utils.checks.lab3",
+            ("digits_cnn",),
+            "03-PyTorch_Backend_Deployment",
+        ),
     )
 }
 

@@ -12,6 +12,7 @@ import pytest
 
 from lab_utils import paths
 from lab_utils import server as triton
+from lab_utils.cli.servers import choose_models
 
 pytestmark = pytest.mark.live
 REPOSITORY = paths.project_root() / "model_repository"
@@ -62,6 +63,38 @@ def test_start_prints_one_object_and_the_server_outlives_the_command(triton_lab)
     assert (stopped.returncode, stopped.stdout) == (0, "Stopped: one.\n")
     assert not psutil.pid_exists(facts["pid"])
     assert json.loads(triton_lab("status", "--json").stdout) == []
+
+
+def test_a_plain_start_loads_all_but_the_llamas_and_says_so(triton_lab):
+    answer = triton_lab("start", "--wait", "mnist_mlp")
+    assert answer.returncode == 0, answer.stderr
+    (server,) = json.loads(triton_lab("status", "--json").stdout)
+    models = httpx.post(f"http://{server['http']}/v2/repository/index", json={}).json()
+    states = {model["name"]: model.get("state", "not loaded") for model in models}
+    llamas = {name for name in states if name.startswith("llama")}
+    assert {name for name, state in states.items() if state != "READY"} == llamas
+    assert len(llamas) == 5
+    assert server["state"] == "ready"
+    (line,) = [line for line in answer.stdout.splitlines() if line.startswith("Not loaded")]
+    assert line.startswith(f"Not loaded: {', '.join(sorted(llamas))}. They need PyTorch")
+    assert line.endswith(f"http://{server['http']}/v2/repository/models/llama/load")
+
+
+def test_what_a_plain_start_loads(monkeypatch):
+    options, left_out = choose_models(REPOSITORY, ["--log-verbose=1"])
+    assert options[:2] == ["--log-verbose=1", "--model-control-mode=explicit"]
+    assert "--load-model=mnist_mlp" in options
+    assert not [option for option in options if "llama" in option]
+    options, rest = choose_models(REPOSITORY, [], ["llama"])
+    assert "--load-model=llama" in options
+    assert rest == [model for model in left_out if model != "llama"]
+    assert choose_models(REPOSITORY, ["--load-model=llama"]) == (["--load-model=llama"], [])
+    # A model that has no file would keep the server from being ready.
+    for there in (True, False):
+        monkeypatch.setattr("lab_utils.models.build_cnn.can_build_cnn", lambda there=there: there)
+        options, left_out = choose_models(REPOSITORY, [])
+        assert ("--load-model=digits_cnn" in options) is there
+        assert ("digits_cnn" in left_out) is not there
 
 
 def test_options_reach_the_server_and_unknown_ones_are_refused_by_name(triton_lab):

@@ -54,6 +54,23 @@ def test_every_relative_link_leads_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_the_table_of_labs_says_what_the_notebooks_say():
+    table = README.split("## What is in it")[1].split("##")[0]
+    rows = re.findall(r"^\| (\d\d) (.+?) \|.*\| (\S+) min \|$", table, re.M)
+    sources = sorted((ROOT / "labs_solutions").glob("*.py"))
+    told = []
+    for source in sources:
+        text = source.read_text()
+        title, time = (
+            re.search(r"^# # Lab \d: (.+)$", text, re.M),
+            re.search(r"^# \| Time \| (\S+) min", text, re.M),
+        )
+        assert title, source.name
+        assert time, source.name
+        told.append((source.name[:2], title[1], time[1]))
+    assert rows == told
+
+
 def test_every_folder_of_the_layout_table_exists():
     table = README.split("## What lies where")[1].split("##")[0]
     folders = re.findall(r"`([a-z_.]+/)`", table)

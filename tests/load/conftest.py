@@ -11,7 +11,7 @@ import pytest
 from lab_utils import server as triton
 from lab_utils.load import crew
 from lab_utils.server.base import Server
-from tests.load import models
+from tests.load import models, speakers
 
 
 @pytest.fixture(scope="package")
@@ -20,6 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     repository: Path = tmp_path_factory.mktemp("load") / "repository"
     repository.mkdir()
     models.build(repository)
+    speakers.build(repository)
     options = [
         "--disable-auto-complete-config",
         "--cache-config=local,size=16777216",

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lab_utils.cli import app
-from lab_utils.load import LoadResult
+from lab_utils.load import GenerationResult, LoadResult
 from lab_utils.server.base import Server
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
@@ -51,7 +51,8 @@ def test_options_reach_the_load(server: Server) -> None:
     )
     found = json.loads(output)
     assert (code, found["requests"], found["processes"], found["version"]) == (0, 9, 2, "1")
-    _, output, _ = bench("hasty", "--parameter", "timeout=1", "--concurrency", "6", "--json", *SHORT)
+    settings = ["--concurrency", "6", "--seconds", "1.5", "--warmup", "0", "--json"]
+    _, output, _ = bench("hasty", "--parameter", "timeout=1", *settings)
     assert json.loads(output)["errors"]["queue_timeout"] > 0
 
 
@@ -74,3 +75,28 @@ def test_a_mistake_is_a_message_and_no_traceback(
     assert (code, output) == (1, "")
     assert all(word in error for word in words), error
     assert "Traceback" not in error
+
+
+def test_text_generation_from_a_file_of_prompts(server: Server, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("one\n\nthe second\n")
+    settings = ["--prompts", str(prompts), "--ignore-eos", "--max-tokens", "uniform:2-6", *SHORT]
+    code, output, error = bench("speaker", "--concurrency", "2", "--json", *settings)
+    assert code == 0, error
+    found = GenerationResult.from_json(output)
+    assert (found.model, found.load.protocol, found.load.concurrency) == ("speaker", "stream", 2)
+    assert found.tokens > 5
+    code, output, _ = bench("speaker", "--concurrency", "1,2", *settings)
+    assert code == 0
+    assert [line[:1] for line in output.splitlines()[1:3]] == ["1", "2"]
+    code, output, _ = bench("speaker", "--prompts", str(prompts), "--rate", "20", *SHORT)
+    assert code == 0
+    assert "TTFT" in output
+    for wrong, word in (
+        (["--prompts", str(tmp_path / "none")], "cannot be read"),
+        (["--prompts", str(prompts), "--max-tokens", "some"], "no number of tokens"),
+        (["--prompts", str(prompts), "--validate"], "does not go with --prompts"),
+    ):
+        code, _, error = bench("speaker", *wrong)
+        assert code == 1
+        assert word in error

@@ -6,6 +6,7 @@ import io
 import shutil
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -15,13 +16,23 @@ from tritonclient.utils import InferenceServerException
 
 from lab_utils import paths
 from lab_utils import server as triton
+from lab_utils.models.build import build_models
 from lab_utils.repository import format_config, served_config
 from lab_utils.repository.lint import ServerFacts, lint_repository, render_findings
 from lab_utils.server.base import Server
 from tests.backends.toy_models import TYPES, affine, config, identities, linear
+from tests.llama.training import trained
 from tests.repository.cases.kit import PYTHON_CONFIG, onnx_model, python_model, write_model
 
 COURSE = paths.project_root() / "model_repository"
+MODELS = sorted(p.name for p in COURSE.iterdir() if p.is_dir())
+NEED_TORCH = {name for name in MODELS if name == "digits_cnn" or name.startswith("llama")}
+without_torch = pytest.mark.skipif(
+    find_spec("torch") is None, reason="PyTorch is not installed: pip install -e '.[torch]'"
+)
+worked_examples = pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=without_torch if name in NEED_TORCH else ()) for name in MODELS]
+)
 DOUBLE = """
 import triton_python_backend_utils as pb_utils
 
@@ -41,10 +52,26 @@ class TritonPythonModel:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The course's models with the files that git does not hold; without PyTorch, those that need none."""
+    repository = tmp_path_factory.mktemp("course") / "repository"
+    torch = find_spec("torch") is not None
+    left_out = () if torch else NEED_TORCH
+    shutil.copytree(COURSE, repository, ignore=shutil.ignore_patterns("__pycache__", *left_out))
+    build_models(repository=repository)
+    if torch:
+        from lab_utils.llama.export import build_logits
+
+        trained()  # the Llamas load in seconds when there is one
+        build_logits(repository)
+    return repository
+
+
+@pytest.fixture(scope="module")
+def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server in explicit mode, with auto-complete, on a repository that the tests fill."""
     repository = tmp_path_factory.mktemp("silence") / "repository"
-    shutil.copytree(COURSE, repository)
+    shutil.copytree(course, repository)
     options = ["--model-control-mode=explicit", "--exit-timeout-secs=1"]
     running = triton.start(repository, name="lint-silence", lifetime="kernel", options=options)
     yield running
@@ -57,13 +84,13 @@ def silent(folder: Path, facts: ServerFacts | None = None) -> None:
     assert not findings, render_findings(findings)
 
 
-def test_course_repository() -> None:
-    silent(COURSE)
+def test_course_repository(course: Path) -> None:
+    silent(course)
 
 
-@pytest.mark.parametrize("model", sorted(p.name for p in COURSE.iterdir() if p.is_dir()))
-def test_each_worked_example_alone(model: str) -> None:
-    silent(COURSE / model)
+@worked_examples
+def test_each_worked_example_alone(model: str, course: Path) -> None:
+    silent(course / model)
 
 
 def test_configs_of_the_backends_tests(tmp_path: Path) -> None:
@@ -131,19 +158,23 @@ def test_config_as_the_server_completes_it(model: str, server: Server, tmp_path:
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("model", sorted(p.name for p in COURSE.iterdir() if p.is_dir()))
-def test_worked_example_as_the_server_completes_it(model: str, server: Server, tmp_path: Path) -> None:
-    shutil.copytree(COURSE, tmp_path, dirs_exist_ok=True)
+@worked_examples
+def test_worked_example_as_the_server_completes_it(
+    model: str, course: Path, server: Server, tmp_path: Path
+) -> None:
+    shutil.copytree(course, tmp_path, dirs_exist_ok=True)
     _same_when_written_back(model, server, tmp_path)
 
 
 def _same_when_written_back(model: str, server: Server, place: Path) -> None:
     """The served config, as the text of a config.pbtxt, has no findings either."""
-    answer = httpx.post(f"{server.endpoints.http_url}/v2/repository/models/{model}/load", timeout=60)
+    url = f"{server.endpoints.http_url}/v2/repository/models/{model}"
+    answer = httpx.post(f"{url}/load", timeout=120)
     assert answer.status_code == 200, answer.text
     shutil.copytree(server.repository / model, place / model, dirs_exist_ok=True)
     (place / model / "config.pbtxt").write_text(format_config(served_config(server.endpoints.http, model)))
     silent(place / model, ServerFacts.of(server))
+    httpx.post(f"{url}/unload", timeout=60)  # a process with PyTorch takes a quarter of a gigabyte
 
 
 @pytest.mark.live

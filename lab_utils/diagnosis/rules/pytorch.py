@@ -4,6 +4,15 @@ from lab_utils.diagnosis.rule import rule
 
 RULES = (
     rule(
+        "torch.export-program",
+        r"it is a torch\.export program",
+        "model.pt is a program of torch.export, not TorchScript; the pytorch backend of this release runs "
+        "TorchScript only.",
+        'Write it with torch.jit.script(model).save("model.pt") or torch.jit.trace(model, '
+        'example).save("model.pt"), in eval mode.',
+        "failed to load model 'net' from 'model.pt': it is a torch.export program, not TorchScript",
+    ),
+    rule(
         "torch.not-torchscript",
         r"(?:PytorchStreamReader failed (?:locating file (?P<file>\S+?): |reading (?!zip))|file not "
         r"found: \S*constants\.pkl|constants\.pkl|it was made by torch\.save|it is a Python pickle|it is "
