@@ -74,10 +74,12 @@ class Lab(RepositoryTools):
                 globals of the caller outside IPython.
 
         Raises:
-            LabError: There is no such lab, or its folder or models cannot be made.
+            LabError: There is no such lab, a package that it needs is not installed, or its folder or
+                models cannot be made.
         """
         prepare_environment()
         self._spec = lab_spec(number)
+        self._spec.require_packages()
         self.number, self.title = self._spec.number, self._spec.title
         self._namespace = namespace if namespace is not None else caller_namespace()
         self._checkpoints = self._spec.checkpoints()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import dataclass
 
 from lab_utils.errors import LabError
@@ -19,6 +20,7 @@ class LabSpec:
         module: The module whose import registers the lab's checkpoints.
         models: Models that are copied into the lab's own repository and waited for at start.
         notebook: The notebook's file name without its ending.
+        packages: Packages without which the lab cannot be done, all of the extra `torch`.
     """
 
     number: str
@@ -26,6 +28,20 @@ class LabSpec:
     module: str
     models: tuple[str, ...]
     notebook: str
+    packages: tuple[str, ...] = ()
+
+    def require_packages(self) -> None:
+        """See that the lab's packages are installed.
+
+        Raises:
+            LabError: With the packages that are missing, and how to get them.
+        """
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            raise LabError(
+                f"Lab {int(self.number)} needs {', '.join(missing)}, not installed in this environment.",
+                fix="`make lab` (or: pip install -e '.[torch]' -c constraints.txt), then restart the kernel.",
+            )
 
     def checkpoints(self) -> list[Checkpoint]:
         """The lab's checkpoints in order; imports its checks module."""
@@ -56,6 +72,7 @@ LABS: dict[str, LabSpec] = {
             "lab_utils.checks.lab3",
             ("digits_cnn",),
             "03-PyTorch_Backend_Deployment",
+            ("torch", "transformers", "tokenizers", "safetensors"),
         ),
     )
 }

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from lab_utils import server as triton
+from lab_utils.errors import LabError
 from lab_utils.keeper.identity import ProcessId
 from lab_utils.lab import Lab
 from lab_utils.progress import labs
@@ -230,3 +231,12 @@ def test_the_table_of_labs_knows_its_numbers() -> None:
     assert labs.lab_spec("1").number == labs.lab_spec(1).number == "01"
     with pytest.raises(Exception, match="no lab '77'"):
         labs.lab_spec("77")
+
+
+def test_a_lab_says_which_package_is_missing(monkeypatch: pytest.MonkeyPatch, own_work: Path) -> None:
+    spec = dataclasses.replace(labs.lab_spec("03"), packages=("pytest", "no_such_package"))
+    monkeypatch.setitem(labs.LABS, "03", spec)
+    with pytest.raises(LabError, match="Lab 3 needs no_such_package, not installed") as caught:
+        Lab("03")
+    assert "pip install -e '.[torch]'" in str(caught.value.fix)
+    assert not own_work.exists(), "it says so before it makes anything"

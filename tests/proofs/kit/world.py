@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ class World:
             self.lab = Lab(under.spec.number, namespace={})
         self.base: dict[str, Any] = {"__name__": "__main__", "lab": self.lab}
         under.code.run_base(self.base)
+        torch = sys.modules.get("torch")
+        if torch is not None:  # two workers share the cores: threads that wait for each other cost most
+            torch.set_num_threads(1)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[World]:
