@@ -71,7 +71,7 @@ def cnn_cache() -> CnnCache:
     """The cache of the present recipe; its files need not exist yet."""
     content = hashlib.sha256()
     folder = Path(str(digits.__file__)).parent
-    for name in ("digits.py", "cnn.py", "build_cnn.py"):
+    for name in ("digits.py", "mlp.py", "cnn.py", "build_cnn.py"):
         content.update((folder / name).read_bytes())
     for library in ("torch", "numpy", "scikit-learn", "onnx", "safetensors"):
         try:

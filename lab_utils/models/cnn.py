@@ -17,7 +17,7 @@ from torch import nn
 
 from lab_utils.errors import LabError
 from lab_utils.models.digits import split_digits
-from lab_utils.models.mlp import IR_VERSION, OPSET
+from lab_utils.models.mlp import digits_onnx
 
 if TYPE_CHECKING:
     import onnx
@@ -137,8 +137,7 @@ def to_onnx(network: DigitsCnn) -> onnx.ModelProto:
     Returns:
         A checked model: `input` FP32 `[batch, 1, 28, 28]` to `output` FP32 `[batch, 10]`.
     """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     nodes, constants = [], []
     value = "input"
@@ -151,19 +150,7 @@ def to_onnx(network: DigitsCnn) -> onnx.ModelProto:
         inputs = [value, *(f"layer{number}.{name}" for name in names)]
         nodes.append(helper.make_node(operator, inputs, [result], **settings))
         value = result
-    graph = helper.make_graph(
-        nodes,
-        "digits_cnn",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 1, 28, 28])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 10])],
-        constants,
-    )
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(
-        graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="triton-labs"
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return digits_onnx("digits_cnn", nodes, constants)
 
 
 _ONNX_ORDER = ("weight", "bias", "running_mean", "running_var")

@@ -109,8 +109,7 @@ def to_onnx(mlp: Mlp) -> onnx.ModelProto:
     Returns:
         A checked model: `input` FP32 `[batch, 1, 28, 28]` to `output` FP32 `[batch, 10]`.
     """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     nodes = [helper.make_node("Flatten", ["input"], ["flat"], axis=1)]
     constants = []
@@ -125,9 +124,21 @@ def to_onnx(mlp: Mlp) -> onnx.ModelProto:
         if layer != last:
             nodes.append(helper.make_node("Relu", [result], [f"relu{layer}"]))
             value = f"relu{layer}"
+    return digits_onnx("mnist_mlp", nodes, constants)
+
+
+def digits_onnx(name: str, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]) -> onnx.ModelProto:
+    """Nodes and their weights as a digit classifier: `input` and `output` as in `to_onnx`.
+
+    Returns:
+        A checked model.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
     graph = helper.make_graph(
         nodes,
-        "mnist_mlp",
+        name,
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 1, 28, 28])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 10])],
         constants,

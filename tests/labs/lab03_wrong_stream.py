@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
+from lab_utils.paths import project_root
+from lab_utils.progress.labs import LABS
+from tests.proofs.kit.labs import SourceCode
 from tests.proofs.kit.wrong import WrongAnswer
 
-_RIGHT = """
-def stream(url, model, prompts, max_tokens):
-    events, answers, errors = Queue(), [], []
-    with grpcclient.InferenceServerClient(url) as client:
-        client.start_stream(callback=lambda result, error: events.put((time.perf_counter(), result, error)))
-        for number, prompt in enumerate(prompts):
-            answers.append(Answer(time.perf_counter()))
-            client.async_stream_infer(
-                model,
-                text_inputs(prompt, max_tokens),
-                request_id=str(number),
-                enable_empty_final_response=True,
-            )
-        running = len(prompts)
-        while running:
-            moment, result, error = events.get()
-            if error is not None:
-                errors.append(str(error))
-                running -= 1
-                continue
-            response = result.get_response()
-            answer, tokens = answers[int(response.id)], result.as_numpy("token_ids")
-            if tokens is not None:
-                answer.text += result.as_numpy("text_output")[0].decode()
-                if len(tokens):
-                    answer.arrivals.append((moment, len(tokens)))
-            running -= response.parameters["triton_final_response"].bool_param
-    return answers, errors
-"""
+_RIGHT = SourceCode(project_root() / "labs_solutions" / f"{LABS['03'].notebook}.py").answer_cells("3.12")[0][
+    0
+]
 
 
 def _but(*changes: tuple[str, str]) -> str:
