@@ -1,7 +1,27 @@
 #!/bin/sh
-# System packages that tests use when they are there: a browser, a container engine.
+# System packages that tests use when they are there: a browser, a container engine, Prometheus.
 # Installs them when it may (root, apt); otherwise says what will be skipped. Never fails.
+#
+#   VENV=.venv   the environment of the course
 set -u
+
+# Prometheus and Alertmanager are not installed but unpacked into the course's cache: that needs no root, and
+# Debian's packages would start them as services on ports 9090 and 9093.
+python=${VENV:-.venv}/bin/python
+if [ -x "$python" ]; then
+    log=$(mktemp)
+    if ! "$python" -m lab_utils.monitoring.tools >"$log" 2>&1; then
+        # A fresh machine has no lists of packages yet.
+        if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+            apt-get update -q >/dev/null 2>&1
+        fi
+        if ! "$python" -m lab_utils.monitoring.tools >"$log" 2>&1; then
+            echo "The tests of Prometheus, Alertmanager and alerts will be SKIPPED on this machine:"
+            sed 's/^/  /' "$log"
+        fi
+    fi
+    rm -f "$log"
+fi
 
 missing=
 need() { # command, package, what is skipped without it

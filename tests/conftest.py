@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from lab_utils import server as triton
 from lab_utils.keeper.identity import MARKER
+from lab_utils.monitoring import tools
 from tests.turns import GroupScheduling, shared_folder, turn
 
 
@@ -39,6 +41,10 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pyte
     for name in ("HOME", "WORK"):
         patch.setenv(f"TRITON_LAB_{name}", str(root / name.lower()))
         (root / name.lower()).mkdir()
+    # Prometheus and its companions, found once with the user's settings and cache: these change below.
+    for tool, setting in tools.SETTINGS.items():
+        with suppress(tools.MonitoringError):
+            patch.setenv(setting, str(tools.find_tool(tool).parent))
     cache = shared_folder(pytestconfig) / "model-cache"
     cache.mkdir(exist_ok=True)
     patch.setenv("TRITON_LAB_CACHE", str(cache))

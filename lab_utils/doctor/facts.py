@@ -22,6 +22,7 @@ from typing import TypeVar
 import psutil
 
 from lab_utils import paths
+from lab_utils.monitoring import tools
 
 T = TypeVar("T")
 DEFAULT_PORTS = (8000, 8001, 8002)
@@ -70,6 +71,8 @@ class Facts:
         torch_extra: The same for what the extra `torch` brings.
         server: Path of the tritonserver binary; None with `server_error` when it is not to be had.
         missing_libraries: Shared libraries that server or stub need and the system does not find.
+        monitoring: Path of each program of Prometheus and Alertmanager; None when it is nowhere.
+        monitoring_fix: How to get them on this system.
         ports: Who holds each of Triton's default ports; None when it is free.
         leftovers: What dead servers of ours left behind, in words.
         broken: Running servers of ours that are no longer whole, in words.
@@ -88,6 +91,8 @@ class Facts:
     server: str | None = None
     server_error: str = ""
     missing_libraries: tuple[str, ...] = ()
+    monitoring: Mapping[str, str | None] = field(default_factory=dict)
+    monitoring_fix: str = ""
     ports: Mapping[int, str | None] = field(default_factory=dict)
     shm_total: int | None = None
     shm_free: int | None = None
@@ -122,6 +127,8 @@ def collect() -> Facts:
         server=server,
         server_error=server_error,
         missing_libraries=missing,
+        monitoring={name: _program(name) for name in tools.SETTINGS},
+        monitoring_fix=tools.how_to_get(),
         ports={port: _port_holder(port) for port in DEFAULT_PORTS},
         shm_total=shm.total // MIB if shm else None,
         shm_free=shm.free // MIB if shm else None,
@@ -141,6 +148,13 @@ def _try(function: Callable[[], T], otherwise: T) -> T:
         return function()
     except Exception:
         return otherwise
+
+
+def _program(name: str) -> str | None:
+    try:
+        return str(tools.find_tool(name))
+    except tools.MonitoringError:
+        return None
 
 
 def installed_version(name: str) -> str | None:

@@ -102,10 +102,23 @@ def check_wheel(facts: Facts) -> Finding:
     return passed("tritonserver", "2.51.0 (NGC 24.10), complete for this Python")
 
 
+def check_monitoring(facts: Facts) -> Finding:
+    """Prometheus and Alertmanager are Lab 4's only; without them some of its steps are skipped."""
+    missing = [name for name, path in facts.monitoring.items() if path is None]
+    if missing:
+        return warned(
+            "prometheus",
+            f"not found: {', '.join(missing)}. In Lab 4 the steps that need it answer SKIP; all else works",
+            facts.monitoring_fix,
+        )
+    return passed("prometheus", f"{', '.join(facts.monitoring)} are there")
+
+
 SOFTWARE_CHECKS: dict[str, Check] = {
     "python": check_python,
     "numpy": check_numpy,
     "packages": check_packages,
     "pytorch": check_torch,
     "tritonserver": check_wheel,
+    "prometheus": check_monitoring,
 }

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from lab_utils.load.generation_result import GenerationResult
     from lab_utils.load.generation_text import generation_table
     from lab_utils.load.lengths import heavy_tailed_lengths, uniform_lengths
+    from lab_utils.load.locust_result import LocustResult
+    from lab_utils.load.locust_run import run_locust
     from lab_utils.load.phases import draw_phases
     from lab_utils.load.pictures import draw_batches, draw_curve
     from lab_utils.load.result import Latency, LoadResult
@@ -23,6 +25,7 @@ __all__ = [
     "Latency",
     "LoadError",
     "LoadResult",
+    "LocustResult",
     "draw_batches",
     "draw_curve",
     "draw_generation",
@@ -32,6 +35,7 @@ __all__ = [
     "heavy_tailed_lengths",
     "run_generation",
     "run_load",
+    "run_locust",
     "run_sweep",
     "table",
     "uniform_lengths",
@@ -42,6 +46,7 @@ _PLACES = {
     "Latency": "result",
     "LoadError": "crew",
     "LoadResult": "result",
+    "LocustResult": "locust_result",
     "draw_batches": "pictures",
     "draw_curve": "pictures",
     "draw_generation": "generation_pictures",
@@ -51,6 +56,7 @@ _PLACES = {
     "heavy_tailed_lengths": "lengths",
     "run_generation": "generation",
     "run_load": "run",
+    "run_locust": "locust_run",
     "run_sweep": "run",
     "table": "text",
     "uniform_lengths": "lengths",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import httpx
+from lab_utils import web
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def measure(
 
 def _durations(http: str, model: str) -> dict[str, float]:
     """Seconds that a model has spent in each phase since it was loaded."""
-    answer = httpx.get(f"http://{http}/v2/models/{model}/stats", trust_env=False, timeout=10)
+    answer = web.get(f"http://{http}/v2/models/{model}/stats", 10)
     answer.raise_for_status()
     entries = answer.json()["model_stats"]
     return {

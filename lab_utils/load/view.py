@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from lab_utils import web
 from lab_utils.load.crew import LoadError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class ServerView:
         version = f"/versions/{self.version}" if self.version else ""
         path = f"/v2/models/{self.model}{version}" + ("" if what == "metadata" else f"/{what}")
         try:
-            answer = httpx.get(f"http://{self.address}{path}", trust_env=False, timeout=30)
+            answer = web.get(f"http://{self.address}{path}", 30)
         except httpx.HTTPError as error:
             raise self._no_server(str(error)) from None
         if answer.status_code != 200:

@@ -74,6 +74,13 @@ LABS: dict[str, LabSpec] = {
             "03-PyTorch_Backend_Deployment",
             ("torch", "transformers", "tokenizers", "safetensors"),
         ),
+        LabSpec(
+            "04",
+            "Monitoring and performance",
+            "lab_utils.checks.lab4",
+            ("mnist_mlp", "timed", "digits_preprocess"),
+            "04-Monitoring_and_Performance",
+        ),
     )
 }
 

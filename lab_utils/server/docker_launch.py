@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from lab_utils import web
 from lab_utils.server import docker_errors as errors
 from lab_utils.server import options, ports, probe
 from lab_utils.server.base import Endpoints, Lifetime
@@ -160,7 +161,7 @@ def gpus_inside(container: Any) -> tuple[list[str], str]:
 def metrics_answer(endpoints: Endpoints) -> bool:
     """True when Triton's metrics can be read."""
     try:
-        return httpx.get(endpoints.metrics_url, timeout=1.0, trust_env=False).status_code == 200
+        return web.get(endpoints.metrics_url, 1.0).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import httpx
 
+from lab_utils import web
 from lab_utils.server.base import Endpoints
 
 
 def status(endpoints: Endpoints, path: str, timeout: float = 3.0) -> int | None:
     """HTTP status of `GET path`; None when nobody answers in `timeout` seconds."""
     try:
-        return httpx.get(f"{endpoints.http_url}{path}", timeout=timeout, trust_env=False).status_code
+        return web.get(f"{endpoints.http_url}{path}", timeout).status_code
     except httpx.HTTPError:
         return None
 
@@ -33,7 +34,7 @@ def repository_index(endpoints: Endpoints, timeout: float = 5.0) -> list[dict[st
     Raises:
         httpx.HTTPError: Nobody answers, or the server refuses.
     """
-    answer = httpx.post(f"{endpoints.http_url}/v2/repository/index", timeout=timeout, trust_env=False)
+    answer = web.post(f"{endpoints.http_url}/v2/repository/index", timeout)
     answer.raise_for_status()
     entries: list[dict[str, Any]] = answer.json()
     return entries
@@ -45,7 +46,7 @@ def model_config(endpoints: Endpoints, model: str, timeout: float = 5.0) -> dict
     Raises:
         httpx.HTTPError: Nobody answers, or the model is not loaded.
     """
-    answer = httpx.get(f"{endpoints.http_url}/v2/models/{model}/config", timeout=timeout, trust_env=False)
+    answer = web.get(f"{endpoints.http_url}/v2/models/{model}/config", timeout)
     answer.raise_for_status()
     config: dict[str, Any] = answer.json()
     return config

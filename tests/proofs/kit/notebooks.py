@@ -122,10 +122,14 @@ content = {"schema": 1, "checkpoints": {id: entry for id in ids}}
 """
 
 
-def _without_checks(book: NotebookNode) -> None:
-    for cell in book.cells:
-        if cell.cell_type == "code" and ".check(" in cell.source:
-            cell.source = ""
+def _forged(ids: list[str]) -> Callable[[NotebookNode], None]:
+    """The progress file says that all is passed. The answers are there, and nothing else that takes time."""
+
+    def change(book: NotebookNode) -> None:
+        answers = [cell for cell in book.cells if cell.metadata.get("triton_lab", {}).get("role") == "answer"]
+        book.cells = [new_code_cell(FORGERY.replace("IDS", repr(ids))), *answers]
+
+    return change
 
 
 def _emptied(book: NotebookNode) -> None:
@@ -185,7 +189,7 @@ def broken_problems(under: LabUnderTest, folder: Path, *, thorough: bool = False
         ("killed after the first check", _after_first_check(_KILL), "The kernel died", 300),
         (
             "forged progress, no checks",
-            lambda book: (_without_checks(book), _first(FORGERY.replace("IDS", repr(ids)))(book))[0],
+            _forged(ids),
             "has no cell with",
             300,
         ),
