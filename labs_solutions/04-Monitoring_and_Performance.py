@@ -1260,8 +1260,7 @@ lab.check("4.14")
 
 # %%
 lab.progress()
+for name in ("dashboard", "incident", "monitoring"):
+    if globals().get(name):  # after a restart of the kernel some cells may not have run
+        globals()[name].stop()
 lab.stop()
-if monitoring:
-    monitoring.stop()
-dashboard.stop()
-incident.stop()

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lab_utils.checks.asking import need_return, post, shorten, with_hint
-from lab_utils.checks.lab4_live import under_load
+from lab_utils.checks.asking import need_return, shorten, with_hint
+from lab_utils.checks.lab4_live import kiosk_server, load_model, under_load
 from lab_utils.checks.lab4_pages import Served, window
 from lab_utils.checks.lab4_values import judge_values
 from lab_utils.checks.repositories import fresh_name
 from lab_utils.monitoring import Window
-from lab_utils.planted import CAUSES, KIOSKS, Kiosk, plant
+from lab_utils.planted import CAUSES
 from lab_utils.planted.kiosks import CLIENTS
 from lab_utils.progress.context import LabContext, Refusal, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
-from lab_utils.server.base import Server
 
 _DONE = "nv_inference_request_success"
 _FEW = 1.25
@@ -231,29 +230,6 @@ def judge_answer(found: Any) -> None:
             found=f"the cause is {found[1]!r:.60}",
             next_step="Copy the words of the exercise: the check compares them letter by letter.",
         )
-
-
-def load_model(server: Server, model: str) -> None:
-    """Load a model, and with an ensemble its steps.
-
-    Raises:
-        Refusal: Triton refuses it: a fault of the course, or of what a student wrote into a config.
-    """
-    answer = post(server.endpoints.http, f"/v2/repository/models/{model}/load")
-    if answer.status_code != 200:
-        refuse(
-            expected=f"the server loads {model}",
-            found=shorten(answer.text, 300),
-            next_step="Triton's words say which field it refuses.",
-        )
-
-
-def kiosk_server(ctx: LabContext) -> tuple[Server, dict[str, Kiosk]]:
-    """A server of the check's own with the three kiosks in its repository, under names that nobody knows."""
-    repository = ctx.scratch()
-    kiosks = {which: plant(repository, which, name=fresh_name(ctx, "kiosk")) for which in KIOSKS}
-    options = ["--model-control-mode=explicit", "--disable-auto-complete-config", "--exit-timeout-secs=0"]
-    return ctx.fresh_server(repository, options=options), kiosks
 
 
 def _judge_live(ctx: LabContext, function: Any) -> list[str]:

@@ -1,12 +1,16 @@
-"""What the live parts of the checks 4.5 to 4.7 share: a window of metrics from the middle of a load."""
+"""What the live parts of the checks 4.5 to 4.7 share: a server with kiosks, a load, its metrics."""
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from lab_utils.checks.asking import post, shorten
+from lab_utils.checks.repositories import fresh_name
 from lab_utils.load import run_load
 from lab_utils.monitoring import Window, scrape, watch
+from lab_utils.planted import KIOSKS, Kiosk, plant
+from lab_utils.progress.context import LabContext, refuse
 from lab_utils.server.base import Server
 
 _SETTLE_S = 0.3
@@ -39,3 +43,26 @@ def under_load(server: Server, model: str, clients: int, seconds: float) -> Wind
         window = watch(server, seconds, every=0.1)
         asking.result()
     return window
+
+
+def load_model(server: Server, model: str) -> None:
+    """Load a model, and with an ensemble its steps.
+
+    Raises:
+        Refusal: Triton refuses it: a fault of the course, or of what a student wrote into a config.
+    """
+    answer = post(server.endpoints.http, f"/v2/repository/models/{model}/load")
+    if answer.status_code != 200:
+        refuse(
+            expected=f"the server loads {model}",
+            found=shorten(answer.text, 300),
+            next_step="Triton's words say which field it refuses.",
+        )
+
+
+def kiosk_server(ctx: LabContext) -> tuple[Server, dict[str, Kiosk]]:
+    """A server of the check's own with the three kiosks in its repository, under names that nobody knows."""
+    repository = ctx.scratch()
+    kiosks = {which: plant(repository, which, name=fresh_name(ctx, "kiosk")) for which in KIOSKS}
+    options = ["--model-control-mode=explicit", "--disable-auto-complete-config", "--exit-timeout-secs=0"]
+    return ctx.fresh_server(repository, options=options), kiosks

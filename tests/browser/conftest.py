@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 from lab_utils.server.ports import free_ports
 
 START_SECONDS = 120
+_NOTEBOOK = "window.jupyterapp.shell.currentWidget.content"
 _QUIET = [
     "--no-sandbox",  # Chromium refuses its sandbox for root, as which CI runs
     "--disable-gpu",
@@ -132,16 +133,42 @@ def open_notebook(page: Page, jupyter: Jupyter, name: str) -> None:
 
 def run_all(page: Page) -> None:
     """Run every cell; returns when the last one has ended or, as JupyterLab does, one has raised."""
-    page.evaluate("async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    _run(page, "notebook:run-all-cells", "null")
+
+
+def run_until(page: Page, text: str) -> None:
+    """Run the cells before the first one that has `text`; returns as `run_all` does."""
+    last = index_of(page, text)
+    page.evaluate(f"(i) => {{ {_NOTEBOOK}.activeCellIndex = i; }}", last)
+    _run(page, "notebook:run-all-above", str(last))
+
+
+def run_cell(page: Page, text: str) -> None:
+    """Run the first cell that has `text`."""
+    page.evaluate(f"(i) => {{ {_NOTEBOOK}.activeCellIndex = i; }}", index_of(page, text))
+    page.evaluate("async () => { await window.jupyterapp.commands.execute('notebook:run-cell'); }")
+
+
+def index_of(page: Page, text: str) -> int:
+    """The position of the first cell whose source has `text`."""
+    index: int = page.evaluate(
+        f"(text) => {_NOTEBOOK}.widgets.findIndex(c => c.model.sharedModel.source.includes(text))", text
+    )
+    assert index >= 0, f"no cell has {text!r}"
+    return index
+
+
+def _run(page: Page, command: str, last: str) -> None:
+    page.evaluate(f"async () => {{ await window.jupyterapp.commands.execute('{command}'); }}")
     page.wait_for_function(
-        """() => {
+        f"""() => {{
             const widget = window.jupyterapp.shell.currentWidget;
-            const code = widget.content.widgets.filter(
+            const code = widget.content.widgets.slice(0, {last} ?? undefined).filter(
                 c => c.model.type === 'code' && c.model.sharedModel.source);
             const stopped = code.some(c => c.model.outputs.toJSON().some(o => o.output_type === 'error'));
             return widget.sessionContext.session.kernel.status === 'idle'
                 && (stopped || (code.length > 0 && code.every(c => c.model.executionCount)));
-        }"""
+        }}"""
     )
 
 

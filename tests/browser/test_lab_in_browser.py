@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from lab_utils.paths import project_root
 from tests.browser.conftest import Jupyter, cell_errors, open_notebook, run_all
+from tests.browser.solved import screenshot, scroll_to, states
 
 pytestmark = [pytest.mark.alone, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 NAME = "01-Triton_Setup_and_Installation.ipynb"
 IDS = [f"1.{n}" for n in range(1, 11)]
-
-
-def screenshot(page: Page, name: str) -> None:
-    """Keep a picture where `TRITON_LAB_SCREENSHOTS` says, for a person to look at."""
-    folder = os.environ.get("TRITON_LAB_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
-def scroll_to(page: Page, index: int) -> None:
-    """Bring a cell to the top of the window."""
-    page.evaluate(
-        "async (i) => await window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", index
-    )
-
-
-def states(jupyter: Jupyter) -> dict[str, str]:
-    """The stored verdicts by exercise."""
-    stored = json.loads((jupyter.work / "progress.json").read_text())
-    return {id: entry["verdict"]["status"] for id, entry in stored["checkpoints"].items()}
 
 
 def test_an_untouched_copy_shows_an_open_panel(page: Page, jupyter: Jupyter) -> None:

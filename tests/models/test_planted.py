@@ -11,8 +11,8 @@ import pytest
 import tritonclient.grpc as grpcclient
 
 from lab_utils import server as triton
-from lab_utils.checks.lab4_bottleneck import batch, diagnose, load_model, ms
-from lab_utils.checks.lab4_live import under_load
+from lab_utils.checks.lab4_bottleneck import batch, diagnose, ms
+from lab_utils.checks.lab4_live import load_model, under_load
 from lab_utils.errors import LabError
 from lab_utils.monitoring import Window
 from lab_utils.planted import CAUSES, KIOSKS, Kiosk, plant
