@@ -10,12 +10,12 @@ set -u
 python=${VENV:-.venv}/bin/python
 if [ -x "$python" ]; then
     log=$(mktemp)
-    if ! "$python" -m lab_utils.monitoring.tools >"$log" 2>&1; then
+    if ! "$python" -m lab_utils.cli fetch-prometheus >"$log" 2>&1; then
         # A fresh machine has no lists of packages yet.
         if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
             apt-get update -q >/dev/null 2>&1
         fi
-        if ! "$python" -m lab_utils.monitoring.tools >"$log" 2>&1; then
+        if ! "$python" -m lab_utils.cli fetch-prometheus >"$log" 2>&1; then
             echo "The tests of Prometheus, Alertmanager and alerts will be SKIPPED on this machine:"
             sed 's/^/  /' "$log"
         fi

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 from rich.text import Text
 
@@ -37,3 +39,18 @@ def demo() -> None:
 
     if not run_demo():
         raise typer.Exit(1)
+
+
+def fetch_prometheus(
+    from_images: Annotated[
+        bool,
+        typer.Option("--from-images", help="Out of the container images instead of Debian's packages."),
+    ] = False,
+) -> None:
+    """Get Prometheus and Alertmanager for Lab 4, unless they are here, and say where they are."""
+    from lab_utils.monitoring import tools
+
+    if not (tools.has_prometheus() and tools.has_alertmanager()):
+        tools.fetch(from_images)
+    for name in tools.SETTINGS:  # no table: it would shorten long paths
+        typer.echo(f"{name:<12} {tools.find_tool(name)}")

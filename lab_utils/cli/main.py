@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from lab_utils.cli import bench, course, explain, jupyter, lint, output, repository, servers
-from lab_utils.cli.machine import demo, doctor
+from lab_utils.cli.machine import demo, doctor, fetch_prometheus
 from lab_utils.errors import LabError
 
 
@@ -42,6 +42,7 @@ app = typer.Typer(
 
 app.command(rich_help_panel="Machine")(doctor)
 app.command(rich_help_panel="Machine")(demo)
+app.command(rich_help_panel="Machine")(fetch_prometheus)
 
 app.command(rich_help_panel="Servers")(servers.start)
 app.command(rich_help_panel="Servers")(servers.status)

@@ -1,19 +1,19 @@
 """Find Prometheus, Alertmanager and their two checkers, or say how to get them.
 
 Looked for, in this order: the setting (`TRITON_LAB_PROMETHEUS`, `TRITON_LAB_ALERTMANAGER`), `PATH`, the
-course's cache. `python -m lab_utils.monitoring.tools` fills the cache with Debian's packages; that needs
-no root.
+course's cache. `triton-lab fetch-prometheus` fills the cache: with Debian's packages, which needs no root,
+or out of the container images.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from lab_utils.errors import LabError
 from lab_utils.paths import cache_home
+from lab_utils.server.docker_engine import engine_possible
 
 SETTINGS = {
     "prometheus": "TRITON_LAB_PROMETHEUS",
@@ -22,9 +22,11 @@ SETTINGS = {
     "amtool": "TRITON_LAB_ALERTMANAGER",
 }
 """The environment variable that names each program, or the folder that holds it."""
+IMAGE_SETTINGS = {name: f"{variable}_IMAGE" for name, variable in SETTINGS.items()}
+"""The environment variable that names the container image to take each program from."""
 _FILES = {"alertmanager": ("alertmanager", "prometheus-alertmanager")}  # the second is Debian's name
 _CHECKERS = ("promtool", "amtool")
-_FETCH = "python -m lab_utils.monitoring.tools"
+_FETCH = "triton-lab fetch-prometheus"
 
 
 class MonitoringError(LabError):
@@ -70,6 +72,12 @@ def how_to_get() -> str:
             f"Run `{_FETCH}`: it fetches Debian's packages into the cache and needs no root. "
             "Or install them: `apt install prometheus prometheus-alertmanager`."
         )
+    if engine_possible():
+        return (
+            f"Run `{_FETCH} --from-images`: it takes both out of their container images. "
+            "Or download them from https://prometheus.io/download, unpack them, and set "
+            f"{SETTINGS['prometheus']} and {SETTINGS['alertmanager']} to the two folders."
+        )
     return (
         "Download Prometheus and Alertmanager from https://prometheus.io/download, unpack them, and set "
         f"{SETTINGS['prometheus']} and {SETTINGS['alertmanager']} to the two folders."
@@ -87,21 +95,31 @@ def has_alertmanager() -> bool:
 
 
 def packages_root() -> Path:
-    """The folder in the cache that `fetch` unpacks Debian's packages into."""
+    """The folder in the cache that `fetch` puts the programs into."""
     return cache_home() / "monitoring"
 
 
-def fetch() -> Path:
-    """Put Debian's packages of the programs into the cache, without root, unless they are there.
+def fetch(from_images: bool = False) -> Path:
+    """Put all four programs into the cache, unless they are there.
+
+    Args:
+        from_images: Out of the container images instead of Debian's packages.
 
     Raises:
-        MonitoringError: There is no apt here, or it could not get the packages (with its words).
+        MonitoringError: There is no apt here, it could not get the packages (with its words), or an image
+            is missing.
+        EngineError: There is no container engine.
     """
-    from lab_utils.monitoring.packages import fetch_into
-
     root = packages_root()
     if any(_first(name, [root / "usr" / "bin"]) is None for name in SETTINGS):
-        fetch_into(root)
+        if from_images:
+            from lab_utils.monitoring.images import fetch_from_images
+
+            fetch_from_images(root)
+        else:
+            from lab_utils.monitoring.packages import fetch_into
+
+            fetch_into(root)
     return root
 
 
@@ -135,20 +153,3 @@ def _first(name: str, folders: list[Path]) -> Path | None:
 
 def _executable(path: Path) -> Path | None:
     return path if path.is_file() and os.access(path, os.X_OK) else None
-
-
-def main() -> int:
-    """Fetch what is missing and say where each program is."""
-    try:
-        if not (has_prometheus() and has_alertmanager()):
-            fetch()
-        for name in SETTINGS:
-            print(f"{name:<12} {find_tool(name)}")
-    except LabError as error:  # run as a program, this module exists twice, and so does its own class
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -33,6 +33,12 @@ def program(path: Path, text: str = "exit 0") -> Path:
     return path
 
 
+def fetch_by_command() -> subprocess.CompletedProcess[str]:
+    """`triton-lab fetch-prometheus`."""
+    command = [sys.executable, "-m", "lab_utils.cli", "fetch-prometheus"]
+    return subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("name", list(tools.SETTINGS))
 def test_what_is_nowhere_is_refused_with_how_to_get_it(nothing: Path, name: str) -> None:
     with pytest.raises(MonitoringError) as caught:
@@ -46,7 +52,7 @@ def test_what_is_nowhere_is_refused_with_how_to_get_it(nothing: Path, name: str)
 def test_with_apt_the_advice_is_one_command(nothing: Path) -> None:
     program(nothing / "bin" / "apt-get")
     program(nothing / "bin" / "dpkg")
-    with pytest.raises(MonitoringError, match=r"python -m lab_utils\.monitoring\.tools"):
+    with pytest.raises(MonitoringError, match=r"triton-lab fetch-prometheus"):
         find_tool("prometheus")
     assert not tools.has_prometheus()
     assert not tools.has_alertmanager()
@@ -121,9 +127,7 @@ def package(folder: Path, name: str, *programs: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="this system has no dpkg: nothing to unpack")
-def test_packages_are_fetched_and_unpacked_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_packages_are_fetched_and_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """apt-get is a stand-in that copies packages made here; dpkg is the real one."""
     store = tmp_path / "store"
     store.mkdir()
@@ -140,8 +144,9 @@ def test_packages_are_fetched_and_unpacked_once(
     assert calls == "download --quiet=2 prometheus prometheus-alertmanager\n"
     for name in tools.SETTINGS:
         assert os.access(tools.packages_root() / "usr" / "bin" / tools._files(name)[-1], os.X_OK)
-    assert tools.main() == 0
-    assert str(find_tool("amtool")) in capsys.readouterr().out
+    done = fetch_by_command()
+    assert done.returncode == 0
+    assert str(find_tool("amtool")) in done.stdout
     left = {p.name for p in (tmp_path / "cache").iterdir()}
     assert left == {"monitoring", "monitoring.lock"}
 
@@ -149,7 +154,7 @@ def test_packages_are_fetched_and_unpacked_once(
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="this system has no dpkg: nothing to unpack")
 @pytest.mark.parametrize("words", ["E: Unable to locate package prometheus", "only one package"])
 def test_a_fetch_that_fails_says_why_and_leaves_nothing(
-    nothing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str
+    nothing: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     package(nothing, "prometheus", "prometheus", "promtool")
     fails = words.startswith("E:")
@@ -162,15 +167,15 @@ def test_a_fetch_that_fails_says_why_and_leaves_nothing(
     assert (words if fails else "fetched 1 of 2 packages") in str(caught.value)
     assert {p.name for p in (nothing / "cache").iterdir()} <= {"monitoring.lock"}
     if fails and not tools._has("prometheus"):
-        assert tools.main() == 1
-        assert words in capsys.readouterr().err
+        done = fetch_by_command()
+        assert done.returncode == 1
+        assert words in done.stderr
 
 
 def test_without_apt_a_fetch_says_what_to_do(nothing: Path) -> None:
     with pytest.raises(MonitoringError, match=r"https://prometheus\.io/download"):
         tools.fetch()
-    command = [sys.executable, "-m", "lab_utils.monitoring.tools"]
-    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)
+    done = fetch_by_command()
     assert done.returncode == 1
     assert done.stderr.startswith("Debian's packages cannot be fetched here.\n")
     assert "Traceback" not in done.stderr
