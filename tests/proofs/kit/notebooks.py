@@ -122,11 +122,15 @@ content = {"schema": 1, "checkpoints": {id: entry for id in ids}}
 """
 
 
+def _role(cell: NotebookNode) -> str:
+    return str(cell.metadata.get("triton_lab", {}).get("role", ""))
+
+
 def _forged(ids: list[str]) -> Callable[[NotebookNode], None]:
     """The progress file says that all is passed. The answers are there, and nothing else that takes time."""
 
     def change(book: NotebookNode) -> None:
-        answers = [cell for cell in book.cells if cell.metadata.get("triton_lab", {}).get("role") == "answer"]
+        answers = [cell for cell in book.cells if _role(cell) == "answer"]
         book.cells = [new_code_cell(FORGERY.replace("IDS", repr(ids))), *answers]
 
     return change
@@ -138,10 +142,9 @@ def _emptied(book: NotebookNode) -> None:
 
 
 def _gutted(book: NotebookNode) -> None:
-    """Every answer is deleted; the checks are there."""
-    for cell in book.cells:
-        if cell.metadata.get("triton_lab", {}).get("role") == "answer":
-            cell.source = ""
+    """Every answer is deleted; the checks are there. What shows something is left out: proof 2 runs it."""
+    lab = next(cell for cell in book.cells if cell.cell_type == "code")
+    book.cells = [lab, *(cell for cell in book.cells if _role(cell) == "check")]
 
 
 def _first(source: str) -> Callable[[NotebookNode], None]:
