@@ -41,7 +41,7 @@ def test_every_triton_lab_command_exists():
     commands = set(
         re.findall(r"`(?:triton-lab )?([a-z]+)[^`]*`", "\n".join(re.findall(r"^\| .*", README, re.M)))
     )
-    named = set(re.findall(r"triton-lab ([a-z]+)", CODE))
+    named = set(re.findall(r"triton-lab ([a-z-]+)", CODE))
     assert {"doctor", "start", "lab", "check", "reset"} <= named | commands
     help_text = run_cli(["--help"], 60).stdout
     for command in named:
