@@ -151,6 +151,10 @@ def test_poll_mode_follows_the_folders_under_load(repository: Path) -> None:
                 away.rename(repository / model)
                 until(lambda: ask.is_model_ready(model), model)
 
+            # Python has written `__pycache__` into the version's folder. Triton takes that for a change and
+            # loads the model once more; a version taken away just then costs it its stub's time-out, 30 s.
+            loaded = "successfully loaded 'cycled_python'"
+            until(lambda: server.logs().count(loaded) == 2, "the second load")
             with Traffic(server, list(MODELS)).flowing():
                 change(0)
             before = at_rest(server)
@@ -160,5 +164,8 @@ def test_poll_mode_follows_the_folders_under_load(repository: Path) -> None:
         after = settled(server, before)
         report(f"{ROUNDS} rounds, poll", traffic, before, after)
         judge(traffic, before, after)
+    except AssertionError:
+        print(server.logs())  # what Triton saw of the folders
+        raise
     finally:
         server.stop()
