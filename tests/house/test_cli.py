@@ -28,12 +28,6 @@ COMMANDS = [
     "progress",
     "reset",
     "models",
-    "fetch-prometheus",
-    "catch-up",
-    "submit",
-    "release",
-    "grade",
-    "item-analysis",
 ]
 
 

@@ -1,1 +1,0 @@
-"""Grading: one command that executes every submission again, confined, and says why each grade is so."""
