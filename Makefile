@@ -26,7 +26,7 @@ SUBMAKE := $(MAKE) --no-print-directory
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^$$/q;s/^# \{0,1\}//p' Makefile
 
 preflight:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/preflight.sh >/dev/null && echo "This machine can run the labs."

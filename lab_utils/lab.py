@@ -25,6 +25,7 @@ from lab_utils.progress.store import ProgressStore
 from lab_utils.server.base import Server, ServerError
 from lab_utils.server.manage import choose_runtime
 from lab_utils.surroundings import (
+    JUDGE_VARIABLE,
     about_runtime,
     caller_namespace,
     ipython_shell,
@@ -221,13 +222,21 @@ class Lab(RepositoryTools):
         """Check, store, refresh the shown panels; display nothing."""
         one = self._find(id)
         with self._explain_hook.ignoring() if self._explain_hook else contextlib.nullcontext():
-            verdict = run_checkpoint(one, LabContext.of(self.number), self._namespace)
+            verdict = self._verdict(one)
         before = self.store.entries().get(one.id)
         # A restarted kernel or a stopped server is no wrong answer: an earlier PASS stays in the panel.
         if verdict.evidence.get("judged", True) or before is None or not before.verdict.passed:
             self.store.record(one, verdict, verdict.evidence.get("server"))
         panels.refresh_all(self.number)
         return verdict
+
+    def _verdict(self, one: Checkpoint) -> Verdict:
+        """By the check in this kernel; in a graded run by the judge, which asks this kernel's functions."""
+        if judge := os.environ.get(JUDGE_VARIABLE):
+            from lab_utils.grading.judge.client import ask_judge
+
+            return ask_judge(judge, one.id, self._namespace)
+        return run_checkpoint(one, LabContext.of(self.number), self._namespace)
 
     def _note(self, one: Checkpoint) -> str:
         entry = self.store.entries().get(one.id)

@@ -11,6 +11,9 @@ from typing import Any
 from lab_utils.paths import project_root
 from lab_utils.server.base import Server
 
+JUDGE_VARIABLE = "TRITON_LAB_JUDGE"
+"""In a graded run: the environment variable that says where the judge listens (`lab_utils.grading.judge`)."""
+
 
 def ipython_shell() -> Any:
     """The running IPython, or None in plain Python."""

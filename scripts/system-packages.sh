@@ -1,5 +1,5 @@
 #!/bin/sh
-# System packages that tests use when they are there: a browser, a container engine, Prometheus.
+# System packages that tests use when they are there: a browser, a container engine, Prometheus, bubblewrap.
 # Installs them when it may (root, apt); otherwise says what will be skipped. Never fails.
 #
 #   VENV=.venv   the environment of the course
@@ -38,6 +38,7 @@ need iptables iptables "the tests of the docker runtime against a real engine"
 need ip iproute2 "the tests of the docker runtime against a real engine"
 need unshare util-linux "the tests of the docker runtime against a real engine"
 need curl curl "the curl lines of the labs"
+need bwrap bubblewrap "the tests of grading: submitted notebooks run in its sandbox"
 
 [ -n "$missing" ] || exit 0
 

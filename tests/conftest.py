@@ -45,7 +45,8 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pyte
     for tool, setting in tools.SETTINGS.items():
         with suppress(tools.MonitoringError):
             patch.setenv(setting, str(tools.find_tool(tool).parent))
-    cache = shared_folder(pytestconfig) / "model-cache"
+    # A test run inside of a test uses the models that the outer one has trained.
+    cache = Path(os.environ.get("TRITON_LAB_TEST_CACHE") or shared_folder(pytestconfig) / "model-cache")
     cache.mkdir(exist_ok=True)
     patch.setenv("TRITON_LAB_CACHE", str(cache))
     patch.setenv("TRITON_LAB_LIFETIME", "kernel")

@@ -26,6 +26,10 @@ class _Client(str):
     def __hash__(self) -> int:
         return hash((str(self), self.salt))
 
+    def __reduce__(self) -> tuple[type[_Client], tuple[str, int]]:
+        """What a copy in another process is made of."""
+        return type(self), (str(self), self.salt)
+
 
 def judge_split(ctx: LabContext, choose: Any) -> None:
     """Refuse a `choose_version` whose shares are wrong, or that is not the same for a client each time.
@@ -87,14 +91,8 @@ def _choose(
     ctx: LabContext, function: Any, names: list[str], share: float, salt: int | None = None
 ) -> list[int]:
     """The version for each client."""
-
-    def choose_all() -> list[Any]:
-        return [function(name if salt is None else _Client(name, salt), share) for name in names]
-
-    if not callable(function):
-        ctx.call(function)
-    choose_all.__name__ = getattr(function, "__name__", "choose_version")
-    found = ctx.call(choose_all)
+    clients = names if salt is None else [_Client(name, salt) for name in names]
+    found = ctx.call_all(function, [(client, share) for client in clients])
     strange = [v for v in found if isinstance(v, bool) or not isinstance(v, Integral) or v not in (1, 2)]
     if strange:
         refuse(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_utils.checks.asking import attempt, shorten
-from lab_utils.checks.lab3_torch import difference, missing_torch, quiet, run
+from lab_utils.checks.lab3_torch import difference, missing_torch, quiet, read_program, run
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 from lab_utils.repository import FileKind, kind_of
@@ -26,8 +26,6 @@ def _written(
     what: str,
 ) -> Any:
     """The program that a function wrote, read again. Refuses an error, and another file."""
-    import torch
-
     with quiet():
         _, error = attempt(ctx, function, module, examples, largest, file)
     if error is not None:
@@ -42,8 +40,7 @@ def _written(
         refuse(expected=f"{what} is written to `file`", found="there is no such file", next_step=_WRITE)
     if kind is not FileKind.TORCH_EXPORT:
         refuse(expected="the file is a torch.export program", found=f"it is: {kind}", next_step=_WRITE)
-    with quiet():
-        return torch.export.load(file).module()
+    return read_program(ctx, file)
 
 
 def _advice(words: str, examples: tuple[Any, ...]) -> str:

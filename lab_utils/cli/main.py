@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lab_utils.cli import bench, course, explain, jupyter, lint, output, repository, servers
+from lab_utils.cli import bench, course, explain, grading, handout, jupyter, lint, output, repository, servers
 from lab_utils.cli.machine import demo, doctor, fetch_prometheus
 from lab_utils.errors import LabError
 
@@ -60,4 +60,10 @@ app.command(rich_help_panel="Labs")(course.notebooks)
 app.command(rich_help_panel="Labs")(course.check)
 app.command(rich_help_panel="Labs")(course.progress)
 app.command(rich_help_panel="Labs")(course.reset)
+app.command(name="catch-up", rich_help_panel="Labs")(handout.catch_up)
+app.command(rich_help_panel="Labs")(handout.submit)
 app.add_typer(course.models, name="models", rich_help_panel="Labs")
+
+app.command(rich_help_panel="For teachers")(handout.release)
+app.command(rich_help_panel="For teachers")(grading.grade)
+app.command(name="item-analysis", rich_help_panel="For teachers")(grading.item_analysis)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +109,7 @@ def execute_notebook(
     total_timeout: float = 1200,
     keep_going: bool = False,
     allow_error_names: Sequence[str] = (UNSOLVED,),
+    on_cell: Callable[[NotebookNode], None] | None = None,
 ) -> Execution:
     """Execute a notebook from top to bottom in a kernel of its own. The file is not changed.
 
@@ -123,6 +124,7 @@ def execute_notebook(
         total_timeout: Seconds the notebook may take.
         keep_going: Run the later cells after an error of any kind.
         allow_error_names: Exceptions that never stop the run.
+        on_cell: Called with each code cell just before it is run, in a thread of the run.
 
     Returns:
         What happened. A time-out, a dead kernel and an error in a cell are answers, not exceptions.
@@ -133,7 +135,7 @@ def execute_notebook(
     path = Path(path)
     execution = Execution(read_notebook(path))
     mark = uuid.uuid4().hex
-    run = _Run(execution, cell_timeout, total_timeout)
+    run = _Run(execution, cell_timeout, total_timeout, on_cell)
     folder = tempfile.TemporaryDirectory(prefix="tlk")
     # Sockets in a private folder: no port to lose to a parallel run, nothing others can listen to.
     kernel = AsyncKernelManager(
@@ -168,8 +170,15 @@ def execute_notebook(
 class _Run:
     """One execution: its deadline, the cell it is at, and how it ended."""
 
-    def __init__(self, execution: Execution, cell_timeout: float, total_timeout: float) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        cell_timeout: float,
+        total_timeout: float,
+        on_cell: Callable[[NotebookNode], None] | None = None,
+    ) -> None:
         self.execution = execution
+        self.on_cell = on_cell
         self.cell_timeout = cell_timeout
         self.total_timeout = total_timeout
         self.deadline = math.inf
@@ -208,6 +217,8 @@ class _Run:
         self.position = cell_index
         if time.monotonic() >= self.deadline:
             raise _OutOfTime
+        if self.on_cell is not None and cell.cell_type == "code":
+            self.on_cell(cell)
 
     def cell_seconds(self, cell: NotebookNode) -> int:
         """Time limit of the next cell, s (nbclient wants a whole number, and takes 0 for none)."""

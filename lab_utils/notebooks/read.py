@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def read_notebook(path: Path) -> NotebookNode:
         level = logger.level
         logger.setLevel(logging.CRITICAL)  # nbformat logs what `_problem` says in one sentence
         try:
-            notebook = nbformat.read(path, as_version=4)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it warns of copied cells, whose ids are told apart here
+                notebook = nbformat.read(path, as_version=4)
             problem = _problem(notebook)
         finally:
             logger.setLevel(level)

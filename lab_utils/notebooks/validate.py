@@ -30,6 +30,9 @@ MEDIAN_CODE_LINES = 8
 MAX_WORDS = 120
 MAX_CELLS_PER_HEADING = 6
 MIN_CELLS, MAX_CELLS = 40, 80
+OWN_LABS = 50
+"""Labs of this number and above are an instructor's own: they may be short."""
+MIN_CELLS_OWN = 10
 NO_COMMENTS = "a stub without comments: write one '#: …' line per missing line"
 META = {"minutes": "10 minutes", "difficulty": "difficulty 2 of 3", "points": "3 points"}
 
@@ -203,8 +206,9 @@ class Validator:
 
     def _form(self) -> None:
         count = len(self.cells)
-        if not MIN_CELLS <= count <= MAX_CELLS:
-            self._at(0, f"{count} cells; a lab has {MIN_CELLS} to {MAX_CELLS}")
+        least = MIN_CELLS if int(self.lab) < OWN_LABS else MIN_CELLS_OWN
+        if not least <= count <= MAX_CELLS:
+            self._at(0, f"{count} cells; a lab has {least} to {MAX_CELLS}")
         code = [len(complete_text(c.text).split("\n")) for c in self._readable_code()]
         if code and median(code) > MEDIAN_CODE_LINES:
             self._at(0, f"the median code cell has {median(code)} lines; the limit is {MEDIAN_CODE_LINES}")

@@ -120,7 +120,8 @@ class LabContext:
                 error="NotImplementedError",
             )
         except BaseException as error:
-            line = student_line(error.__traceback__)
+            # An error from another process (a graded run) has no traceback here, and brings the line along.
+            line = getattr(error, "student_line", None) or student_line(error.__traceback__)
             where = f" (at {line})" if line else ""
             # A refusal by a Python backend brings the backend's own traceback along.
             message = re.sub(r"\n+At:\n(?:  .*\n?)+", "", str(error)).strip() or "no message"
@@ -131,6 +132,32 @@ class LabContext:
                 "then fix that line.",
                 error=type(error).__name__,
             )
+
+    def call_all(
+        self, function: Any, cases: Sequence[tuple[Any, ...]], *, timeout: float = 30.0
+    ) -> list[Any]:
+        """Call a student's function once for each case, under one time limit for all of them.
+
+        Args:
+            function: The student's function.
+            cases: Its positional arguments, case by case.
+            timeout: Limit in seconds for all calls together.
+
+        Returns:
+            What it returned, case by case.
+
+        Raises:
+            Refusal: As `call`.
+        """
+
+        def all_cases() -> list[Any]:
+            return [function(*case) for case in cases]
+
+        if not callable(function):
+            return [self.call(function)]
+        all_cases.__name__ = getattr(function, "__name__", "the function")
+        found: list[Any] = self.call(all_cases, timeout=timeout)
+        return found
 
     def need_server(self) -> Server:
         """The lab's own server, as proven by the runner.

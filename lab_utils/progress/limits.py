@@ -71,17 +71,17 @@ def run_limited(function: Callable[..., Any], *args: Any, timeout: float = 30.0,
     try:
         thread.join(timeout)
     except BaseException:  # the student pressed "interrupt"
-        _abandon(thread)
+        abandon(thread)
         raise
     if thread.is_alive():
-        _abandon(thread)
+        abandon(thread)
         raise TimeLimit(timeout)
     if "error" in outcome:
         raise outcome["error"]
     return outcome.get("value")
 
 
-def _abandon(thread: threading.Thread) -> None:
+def abandon(thread: threading.Thread) -> None:
     """Ask a thread to end at its next Python instruction."""
     if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Abandoned))

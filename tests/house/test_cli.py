@@ -28,6 +28,12 @@ COMMANDS = [
     "progress",
     "reset",
     "models",
+    "fetch-prometheus",
+    "catch-up",
+    "submit",
+    "release",
+    "grade",
+    "item-analysis",
 ]
 
 

@@ -39,7 +39,7 @@ def test_every_make_target_and_variable_exists():
 
 def test_every_triton_lab_command_exists():
     commands = set(
-        re.findall(r"`(?:triton-lab )?([a-z]+)[^`]*`", "\n".join(re.findall(r"^\| .*", README, re.M)))
+        re.findall(r"`(?:triton-lab )?([a-z-]+)[^`]*`", "\n".join(re.findall(r"^\| .*", README, re.M)))
     )
     named = set(re.findall(r"triton-lab ([a-z-]+)", CODE))
     assert {"doctor", "start", "lab", "check", "reset"} <= named | commands

@@ -1,0 +1,1 @@
+"""The student package, the submission and the catch-up, tried as a teacher and a student would."""
