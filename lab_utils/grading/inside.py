@@ -29,6 +29,7 @@ from lab_utils.grading.cells import Gate, mended, trimmed
 from lab_utils.grading.hidden import load_hidden
 from lab_utils.grading.judge import Judge
 from lab_utils.grading.lean import lean, whole_again
+from lab_utils.grading.leaning import speaks_of_something_missing
 from lab_utils.grading.limits import Limits, set_own, set_processes
 from lab_utils.grading.orders import Orders, Outbox
 from lab_utils.grading.places import Places
@@ -154,7 +155,9 @@ def _restored(orders: Orders) -> Restored:
     released = read_notebook(orders.places.course / "labs" / f"{spec.notebook}.ipynb")
     restored = restore(submitted, released)
     if orders.lean:
-        restored.run = lean(restored.notebook, released)
+        made = lean(restored.notebook, released)
+        if not made.used:
+            restored.run = made.notebook
     return restored
 
 
@@ -183,7 +186,10 @@ def _report(execution: Execution, restored: Restored, orders: Orders, outbox: Ou
         kernel_died=execution.kernel_died,
         reason=execution.reason[:1000],
         in_checks=in_checks,
-        raised=len(execution.unexpected),
+        missing=sum(
+            speaks_of_something_missing(f"{one.name}: {one.message}") for one in execution.unexpected
+        ),
+        whole=restored.run is restored.notebook,
         seconds=round(execution.seconds, 1),
         notebook=_text(whole_again(execution.notebook, restored.notebook), orders.limits.output),
     )

@@ -1,29 +1,42 @@
 """The lean run: what a lab only shows is not run again, so that a class is graded in a tenth of the time.
 
 Answers are functions that get what they need as arguments, so a check needs the imports, helpers and literal
-values of the cells around it, and the lab's server; not the loads and pictures. An answer that leans on
-more than that fails here, and then the whole notebook is run: a lean run can only spare time, never points.
+values of the cells around it, and the lab's server; not the loads and pictures. A notebook that leans on
+more than that is run whole: see `leaning`.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from lab_utils.grading.matching import is_setup
+from lab_utils.grading.leaning import bound_names, global_names
+from lab_utils.grading.matching import check_of, is_setup
 from lab_utils.notebooks.read import place_of
-from lab_utils.progress.registry import Status, Verdict
 
 _DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_UNSOLVED = ("NotImplementedError", "missing name")
 
 
-def lean(notebook: NotebookNode, released: NotebookNode) -> NotebookNode:
-    """A restored notebook in which cells that were not touched only define; all others are as they were.
+@dataclass
+class Lean:
+    """A notebook for a lean run.
+
+    Attributes:
+        notebook: Cells that were not touched only define; all others are as they were.
+        used: Names that a student's cell uses and that only cells left out give a value to. If there are
+            any, the whole notebook must run.
+    """
+
+    notebook: NotebookNode
+    used: set[str] = field(default_factory=set)
+
+
+def lean(notebook: NotebookNode, released: NotebookNode) -> Lean:
+    """What is run of a restored notebook.
 
     Args:
         notebook: The student's cells in the released frame. It is not changed.
@@ -36,10 +49,17 @@ def lean(notebook: NotebookNode, released: NotebookNode) -> NotebookNode:
     }
     made = copy.deepcopy(notebook)
     started = False
+    lost: set[str] = set()
+    taken: set[str] = set()
     for cell in made.cells:
-        if cell.cell_type == "code" and cell.source in shown and place_of(cell) is None:
-            cell.source, started = _definitions(cell.source, started)
-    return made
+        if cell.cell_type != "code" or is_setup(cell) or check_of(cell):
+            continue
+        if cell.source in shown and place_of(cell) is None:
+            cell.source, left_out, started = _definitions(cell.source, started)
+            lost |= bound_names(left_out)
+        else:
+            taken |= global_names(cell.source)
+    return Lean(made, lost & taken)
 
 
 def whole_again(executed: NotebookNode, notebook: NotebookNode) -> NotebookNode:
@@ -50,31 +70,21 @@ def whole_again(executed: NotebookNode, notebook: NotebookNode) -> NotebookNode:
     return executed
 
 
-def is_enough(verdicts: Iterable[Verdict], raised: int) -> bool:
-    """Whether a lean run that reached its end says all: nothing raised, and nothing failed that was written.
-
-    Args:
-        verdicts: Those of the run.
-        raised: Cells that raised something else than the error of an unsolved exercise.
-    """
-    return raised == 0 and all(
-        one.status is not Status.FAIL or one.evidence.get("error") in _UNSOLVED for one in verdicts
-    )
-
-
-def _definitions(source: str, started: bool) -> tuple[str, bool]:
-    """What is left of a cell that only shows, and whether the lab's server has been started by now."""
+def _definitions(source: str, started: bool) -> tuple[str, list[ast.stmt], bool]:
+    """Of a cell that only shows: what is left, what is not, and whether the server was started by now."""
     try:
         nodes = ast.parse(TransformerManager().transform_cell(source)).body
     except SyntaxError:
-        return source, started
-    kept = []
+        return source, [], started
+    kept, left_out = [], []
     for node in nodes:
         starts = not started and _starts_server(node)
         if starts or _defines(node):
             kept.append(ast.unparse(node))
+        else:
+            left_out.append(node)
         started = started or starts
-    return "\n".join(kept), started
+    return "\n".join(kept), left_out, started
 
 
 def _defines(node: ast.stmt) -> bool:

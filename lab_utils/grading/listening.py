@@ -22,7 +22,7 @@ _MOST_MORE = 32 << 20
 """Bytes of a report besides the executed notebook."""
 
 
-_END = ("finished", "timed_out", "kernel_died", "reason", "in_checks", "raised", "notebook")
+_END = ("finished", "timed_out", "kernel_died", "reason", "in_checks", "missing", "whole", "notebook")
 
 
 @dataclass
@@ -36,7 +36,8 @@ class Story:
         in_checks: Error that the check cell of an exercise ended with.
         ended: It came to its end and said how; the fields behind it are from there.
         finished, timed_out, kernel_died, reason: As in `Execution`.
-        raised: Cells that raised something else than the error of an unsolved exercise.
+        missing: Cells that raised an error which speaks of something that was not there.
+        whole: All of its cells ran; False after a lean run.
         notebook: The executed notebook; empty where there is none.
         unfit: Why it was not run at all; empty when it was.
         why: More about it.
@@ -53,7 +54,8 @@ class Story:
     timed_out: bool = False
     kernel_died: bool = False
     reason: str = ""
-    raised: int = 0
+    missing: int = 0
+    whole: bool = True
     notebook: str = ""
     unfit: str = ""
     why: str = ""

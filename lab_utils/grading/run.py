@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab_utils.errors import LabError
-from lab_utils.grading.lean import is_enough
+from lab_utils.grading.leaning import is_enough
 from lab_utils.grading.limits import Limits
 from lab_utils.grading.listening import Listener, Story
 from lab_utils.grading.mounts import PLACES
@@ -91,7 +91,7 @@ def grade_notebook(lab: str, notebook: Path, options: RunOptions) -> Graded:
         story, usage = Story(unfit=error.what, why=error.why), Usage()
     else:
         story, usage = _run(spec, text, options, lean=options.lean)
-        if options.lean and story.finished and not is_enough(story.verdicts.values(), story.raised):
+        if story.finished and not story.whole and not is_enough(story.verdicts.values(), story.missing):
             story, usage = _run(spec, text, options, lean=False)
     seconds = round(time.monotonic() - begun, 1)
     result = result_of(spec, options.plan, story, seconds, confined=options.sandbox is not None)

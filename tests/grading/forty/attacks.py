@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from tests.grading.forty import changes
-from tests.grading.sandbox.attacks import LIARS, SPY
+from tests.grading.sandbox.attacks import EXIT, FAKE_SERVER, FILL, FORK, KILL, LIARS, SPY, hog
 from tests.grading.sandbox.made import WRONG_HTTP
-from tests.grading.sandbox.test_attacks import ENDINGS
 
 PART = frozenset({"1.1", "1.2", "1.3"})
 """What most of them have solved: exercises that need no server."""
@@ -62,28 +61,6 @@ def _spy(port: int, secrets: list[str]) -> NotebookNode:
     return changes.with_cells(_partly(), look)
 
 
-FAKE_SERVER = """
-import dataclasses, http.server, json, threading
-from lab_utils import server as triton
-from lab_utils.server import records
-
-class Healthy(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-    do_POST = do_GET
-    def log_message(self, *args): pass
-
-false = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
-threading.Thread(target=false.serve_forever, daemon=True).start()
-record = triton.record("lab01")
-ends = dataclasses.replace(record.endpoints, http=f"127.0.0.1:{false.server_port}")
-records.path_of("lab01").write_text(json.dumps(dataclasses.replace(record, endpoints=ends).as_dict()))
-"""
-
-
 def _fake_server(port: int, secrets: list[str]) -> NotebookNode:
     """All answers are right, but the server that they are asked for is none."""
     notebook = changes.partly("01", {"1.5"})
@@ -91,19 +68,6 @@ def _fake_server(port: int, secrets: list[str]) -> NotebookNode:
     notebook.cells.insert(at, changes.own(FAKE_SERVER, "own-server"))
     return notebook
 
-
-FORK = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
-HOG = (
-    "import subprocess, sys, time\n"
-    "code = 'import time; x = bytearray(1 << 29); x[::4096] = b\"x\" * len(x[::4096]); time.sleep(60)'\n"
-    "crowd = [subprocess.Popen([sys.executable, '-c', code]) for _ in range(14)]\n"
-    "time.sleep(60)"
-)
-FILL = (
-    "import time\nwith open('/tmp/big', 'wb') as file:\n"
-    "    try:\n        while True:\n            file.write(bytes(1 << 20))\n"
-    "    except OSError:\n        pass\n    time.sleep(30)"
-)
 
 ATTACKS: dict[str, Attack] = {
     "edited-checks": Attack(
@@ -116,11 +80,11 @@ ATTACKS: dict[str, Attack] = {
     "forged-progress": _lies("a forged progress file"),
     "own-judge": _lies("another judge", "a report of its own"),
     "fake-server": Attack(_fake_server, says={"1.5": "does not listen on HTTP port"}),
-    "sys-exit": _ends("import sys\nsys.exit(0)"),
+    "sys-exit": _ends(EXIT),
     "endless": _ends("while True:\n    pass", "time"),
     "fork-bomb": _ends(FORK, "processes"),
-    "killed-kernel": _ends(ENDINGS["kill everything"][0], "kernel died", last=True),
-    "all-memory": _ends(HOG, "memory"),
+    "killed-kernel": _ends(KILL, "kernel died", last=True),
+    "all-memory": _ends(hog(14), "memory"),
     "full-disk": _ends(FILL, "disk"),
     "deleted": _changed(changes.without_checks, "was missing; it is there again"),
     "copied": _changed(changes.copied, "taken out"),

@@ -123,3 +123,49 @@ for number in range(1, 40):
         pass
 """,
 }
+
+FAKE_SERVER = """
+import dataclasses, http.server, json, threading
+from lab_utils import server as triton
+from lab_utils.server import records
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+    do_POST = do_GET
+    def log_message(self, *args): pass
+
+false = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+threading.Thread(target=false.serve_forever, daemon=True).start()
+record = triton.record("lab01")
+ends = dataclasses.replace(record.endpoints, http=f"127.0.0.1:{false.server_port}")
+records.path_of("lab01").write_text(json.dumps(dataclasses.replace(record, endpoints=ends).as_dict()))
+"""
+
+KILL = "import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)"
+EXIT = "import sys\nsys.exit(0)"
+EXIT_AT_ONCE = "import os\nos._exit(0)"
+FORK = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
+FILL = """
+import time
+with open('/tmp/big', 'wb') as file:
+    try:
+        while True:
+            file.write(bytes(1 << 20))
+    except OSError:
+        pass
+    time.sleep(30)
+"""
+
+
+def hog(processes: int) -> str:
+    """Half a GiB for each of so many processes, so that no single one is refused."""
+    return (
+        "import subprocess, sys, time\n"
+        "code = 'import time; x = bytearray(1 << 29); x[::4096] = b\"x\" * len(x[::4096]); time.sleep(60)'\n"
+        f"crowd = [subprocess.Popen([sys.executable, '-c', code]) for _ in range({processes})]\n"
+        "time.sleep(60)"
+    )

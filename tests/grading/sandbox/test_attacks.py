@@ -16,7 +16,7 @@ from lab_utils.grading.sandbox import Sandbox
 from lab_utils.grading.stage import Stage
 from lab_utils.paths import project_root
 from tests.grading.sandbox import made
-from tests.grading.sandbox.attacks import LIARS, SPY
+from tests.grading.sandbox.attacks import EXIT, EXIT_AT_ONCE, FAKE_SERVER, FILL, FORK, KILL, LIARS, SPY, hog
 from tests.grading.sandbox.conftest import Grade, points
 from tests.grading.sandbox.test_run import hidden_plan
 
@@ -70,40 +70,17 @@ def test_each_lie_alone_earns_nothing_and_the_answer_is_judged(grade: Grade, lia
 
 
 def test_a_fake_server_under_the_labs_name_passes_nothing(grade: Grade) -> None:
-    fake = """
-import dataclasses, http.server, json, threading
-from lab_utils import server as triton
-from lab_utils.server import records
-
-class Healthy(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-    do_POST = do_GET
-    def log_message(self, *args): pass
-
-false = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
-threading.Thread(target=false.serve_forever, daemon=True).start()
-record = triton.record("lab01")
-ends = dataclasses.replace(record.endpoints, http=f"127.0.0.1:{false.server_port}")
-records.path_of("lab01").write_text(json.dumps(dataclasses.replace(record, endpoints=ends).as_dict()))
-"""
-    graded = grade(made.with_cells(made.solved(), fake))
+    graded = grade(made.with_cells(made.solved(), FAKE_SERVER))
     found = {one.id: one for one in graded.result.exercises}
     assert found["1.5"].earned == 0
     assert "does not listen on HTTP port" in found["1.5"].found
 
 
+NOTHING = {"1.1": 0, "1.5": 0}
 ENDINGS = {
-    "sys.exit": ("import sys\nsys.exit(0)", Cause.NONE, made.POINTS),
-    "os._exit": ("import os\nos._exit(0)", Cause.KERNEL, {"1.1": 0, "1.5": 0}),
-    "kill everything": (
-        "import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)",
-        Cause.KERNEL,
-        {"1.1": 0, "1.5": 0},
-    ),
+    "sys.exit": (EXIT, Cause.NONE, made.POINTS),
+    "os._exit": (EXIT_AT_ONCE, Cause.KERNEL, NOTHING),
+    "kill everything": (KILL, Cause.KERNEL, NOTHING),
 }
 
 
@@ -122,10 +99,9 @@ def _processes() -> int:
 
 @pytest.mark.alone
 def test_a_fork_bomb_ends_its_own_run_alone(grade: Grade) -> None:
-    bomb = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
     before = _processes()
     graded = grade(
-        made.with_cells(made.solved(), bomb), Limits(cell_seconds=60, seconds=90, processes=100, threads=700)
+        made.with_cells(made.solved(), FORK), Limits(cell_seconds=60, seconds=90, processes=100, threads=700)
     )
     assert graded.result.cause is Cause.PROCESSES, graded.result.reason
     assert points(graded) == {"1.1": 0, "1.5": 0}
@@ -137,32 +113,23 @@ def test_a_fork_bomb_ends_its_own_run_alone(grade: Grade) -> None:
 
 @pytest.mark.alone
 def test_who_takes_all_memory_is_ended(grade: Grade) -> None:
-    """In pieces of several processes, so that no single one is refused."""
-    hog = (
-        "import subprocess, sys, time\n"
-        "code = 'import time; x = bytearray(1 << 29); x[::4096] = b\"x\" * len(x[::4096]); time.sleep(60)'\n"
-        "crowd = [subprocess.Popen([sys.executable, '-c', code]) for _ in range(8)]\n"
-        "time.sleep(60)"
+    graded = grade(
+        made.with_cells(made.solved(), hog(8)), Limits(cell_seconds=60, seconds=90, memory=2 * GIB)
     )
-    graded = grade(made.with_cells(made.solved(), hog), Limits(cell_seconds=60, seconds=90, memory=2 * GIB))
     assert graded.result.cause is Cause.MEMORY, graded.result.reason
 
 
 def test_one_process_cannot_ask_for_all_memory(grade: Grade) -> None:
-    hog = 'try:\n    x = bytearray(5 << 30)\nexcept MemoryError:\n    print(\'{"memory": "refused"}\')'
-    graded = grade(made.with_cells(made.solved(), hog), Limits(cell_seconds=60, seconds=90, memory=2 * GIB))
+    greedy = 'try:\n    x = bytearray(5 << 30)\nexcept MemoryError:\n    print(\'{"memory": "refused"}\')'
+    graded = grade(
+        made.with_cells(made.solved(), greedy), Limits(cell_seconds=60, seconds=90, memory=2 * GIB)
+    )
     assert made.said(graded.notebook) == {"memory": "refused"}
     assert points(graded) == made.POINTS
 
 
 def test_who_fills_the_disk_is_ended(grade: Grade) -> None:
-    fill = (
-        "import time\n"
-        "with open('/tmp/big', 'wb') as file:\n"
-        "    try:\n        while True:\n            file.write(bytes(1 << 20))\n"
-        "    except OSError:\n        pass\n    time.sleep(30)"
-    )
-    graded = grade(made.with_cells(made.solved(), fill), Limits(cell_seconds=60, seconds=90, disk=200 * MIB))
+    graded = grade(made.with_cells(made.solved(), FILL), Limits(cell_seconds=60, seconds=90, disk=200 * MIB))
     assert graded.result.cause is Cause.DISK, graded.result.reason
     assert "200 MiB" in graded.result.reason
 
