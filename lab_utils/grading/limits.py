@@ -45,17 +45,18 @@ class Limits:
         """The limits that a plan asks for, with the defaults where it asks for none.
 
         Args:
-            asked: Has `minutes`, `cell_minutes`, `memory_gib`, `processes` (threads among them) and
-                `disk_gib`, each a number or None (`lab_utils.grading.plan.RunLimits`).
+            asked: Has `minutes`, `cell_minutes`, `memory_gib`, `processes`, `threads` and `disk_gib`, each
+                a number or None (`lab_utils.grading.plan.RunLimits`).
         """
         given = {
             "seconds": _times(asked.minutes, 60),
             "cell_seconds": _times(asked.cell_minutes, 60),
             "memory": _times(asked.memory_gib, GIB),
-            "threads": asked.processes,
+            "processes": asked.processes,
+            "threads": asked.threads,
             "disk": _times(asked.disk_gib, GIB),
         }
-        whole = {"memory", "threads", "disk"}
+        whole = {"memory", "processes", "threads", "disk"}
         return cls(**{k: int(v) if k in whole else v for k, v in given.items() if v is not None})
 
     @classmethod

@@ -78,7 +78,8 @@ class RunLimits:
         minutes: Wall-clock time of the notebook.
         cell_minutes: Wall-clock time of one cell.
         memory_gib: Memory of all its processes together.
-        processes: How many processes and threads there may be at once.
+        processes: How many processes there may be at once.
+        threads: How many threads all of them may have.
         disk_gib: What it may write.
     """
 
@@ -86,6 +87,7 @@ class RunLimits:
     cell_minutes: float | None = None
     memory_gib: float | None = None
     processes: int | None = None
+    threads: int | None = None
     disk_gib: float | None = None
 
 
@@ -250,12 +252,12 @@ class _Plan:
 
     def _limits(self) -> RunLimits:
         table = self.top.table("limits")
-        names = ("minutes", "cell_minutes", "memory_gib", "processes", "disk_gib")
+        names = ("minutes", "cell_minutes", "memory_gib", "processes", "threads", "disk_gib")
         values: dict[str, Any] = {
             name: table.number(name, least=0, above=True) for name in names if table.has(name)
         }
-        if "processes" in values:
-            values["processes"] = int(values["processes"])
+        for name in {"processes", "threads"} & values.keys():
+            values[name] = int(values[name])
         table.refuse_others()
         return RunLimits(**values)
 

@@ -47,7 +47,7 @@ def test_the_hidden_check_on_the_page_is_the_one_of_the_example() -> None:
 
 
 def test_the_example_shows_every_key_that_a_plan_knows() -> None:
-    raw = tomllib.loads((EXAMPLE / "course.toml").read_text().replace("# processes", "processes"))
+    raw = tomllib.loads((EXAMPLE / "course.toml").read_text().replace("# threads", "threads"))
     assert set(raw) == {
         *("title", "timezone", "times", "hidden", "skip", "partial_credit"),
         *("labs", "late", "points", "partial", "limits"),

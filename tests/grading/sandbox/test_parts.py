@@ -77,8 +77,10 @@ def test_a_bubblewrap_that_does_not_work_is_refused_with_the_cause(
 
 def test_the_plans_limits_take_the_place_of_the_defaults() -> None:
     assert Limits.of(RunLimits()) == Limits()
-    limits = Limits.of(RunLimits(minutes=2, cell_minutes=0.5, memory_gib=1.5, processes=700, disk_gib=0.5))
-    assert (limits.seconds, limits.cell_seconds, limits.threads) == (120, 30, 700)
+    asked = RunLimits(minutes=2, cell_minutes=0.5, memory_gib=1.5, processes=70, threads=700, disk_gib=0.5)
+    limits = Limits.of(asked)
+    assert (limits.seconds, limits.cell_seconds) == (120, 30)
+    assert (limits.processes, limits.threads) == (70, 700)
     assert (limits.memory, limits.disk) == (3 * GIB // 2, GIB // 2)
     assert Limits.from_dict(limits.as_dict()) == limits
 
