@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab_utils.checks.lab3_numbers import judge_numbers
+from lab_utils.checks.judging import judge_numbers
 from lab_utils.progress.context import LabContext
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lab_utils.checks.lab3_numbers import judge_numbers
+from lab_utils.checks.judging import judge_numbers
 from lab_utils.progress.context import LabContext
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 

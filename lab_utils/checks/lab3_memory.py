@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lab_utils.checks.lab3_numbers import judge_numbers
+from lab_utils.checks.judging import judge_numbers
 from lab_utils.progress.context import LabContext
 from lab_utils.progress.registry import Verdict, checkpoint, passed, skipped
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lab_utils.checks.asking import need_return, shorten, with_hint
+from lab_utils.checks.judging import judge_values
 from lab_utils.checks.lab4_live import kiosk_server, load_model, under_load
 from lab_utils.checks.lab4_pages import Served, window
-from lab_utils.checks.lab4_values import judge_values
 from lab_utils.checks.repositories import fresh_name
 from lab_utils.monitoring import Window
 from lab_utils.planted import CAUSES

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lab_utils.checks.asking import need_return, shorten, with_hint
+from lab_utils.checks.judging import Formula, judge_values
 from lab_utils.checks.lab4_engine_page import ITL, TTFT, Buckets, engine_window
-from lab_utils.checks.lab4_values import Formula, judge_values
 from lab_utils.monitoring import Window
 from lab_utils.progress.context import LabContext, Refusal, refuse
 

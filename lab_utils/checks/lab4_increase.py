@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from lab_utils.checks.asking import post
+from lab_utils.checks.judging import judge_values
 from lab_utils.checks.lab2_live import place_timed
-from lab_utils.checks.lab4_values import judge_values
 from lab_utils.monitoring import scrape
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lab_utils.checks.judging import judge_values
 from lab_utils.checks.lab2_live import load, place_timed
 from lab_utils.checks.lab4_live import under_load
 from lab_utils.checks.lab4_pages import PHASES, Served, window
-from lab_utils.checks.lab4_values import judge_values
 from lab_utils.checks.repositories import fresh_name
 from lab_utils.monitoring import Window
 from lab_utils.progress.context import LabContext, Refusal, refuse

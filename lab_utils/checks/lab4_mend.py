@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from lab_utils.checks.asking import need_return, shorten
+from lab_utils.checks.judging import judge_values
 from lab_utils.checks.lab4_bottleneck import RESTARTED
 from lab_utils.checks.lab4_live import kiosk_server, load_model, under_load
 from lab_utils.checks.lab4_pages import Served, window
-from lab_utils.checks.lab4_values import judge_values
 from lab_utils.monitoring import Window
 from lab_utils.planted.kiosks import CLIENTS
 from lab_utils.progress.context import LabContext, refuse

@@ -8,8 +8,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from lab_utils.checks.judging import judge_values
 from lab_utils.checks.lab4_pages import Page
-from lab_utils.checks.lab4_values import judge_values
 from lab_utils.progress import probes
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed

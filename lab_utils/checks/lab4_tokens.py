@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lab_utils.checks.judging import Formula, judge_values, said
 from lab_utils.checks.lab3_torch import missing_torch
 from lab_utils.checks.lab4_engine_page import Buckets, Pair, histograms, pairs
 from lab_utils.checks.lab4_figures import judge_figures, quantile
-from lab_utils.checks.lab4_values import Formula, judge_values, said
 from lab_utils.monitoring import Window, scrape
 from lab_utils.paths import project_root
 from lab_utils.progress.context import LabContext, refuse

@@ -1,4 +1,4 @@
-"""How the checks of Lab 4 judge a function that reads metrics: cases, and the formula behind a mistake."""
+"""How checks judge a function that gives a value back: fresh cases, and the formula behind a mistake."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ def judge_values(
     otherwise: str,
     hints: Mapping[str, str] | None = None,
     nothing: str = "",
+    read: Callable[[str, Any], Any] | None = None,
 ) -> list[Any]:
     """Ask a student's function for a value in each case, and compare with the right one.
 
-    When answers are wrong, the formula among `mistakes` that gives just these answers names the mistake.
+    When answers are wrong, the formula among `mistakes` that gives just these answers names the mistake: the
+    same wrong value in every case is no accident.
 
     Args:
         ctx: The check's context.
@@ -54,6 +56,8 @@ def judge_values(
         otherwise: The next step when no formula fits.
         hints: Regular expression for the error of a function that raises → next step.
         nothing: The next step for an answer of None where a value was right; empty: None means no `return`.
+        read: Gets the function's name and an answer, refuses what it cannot be, and returns it as it is
+            compared; default: as it is, NumPy's numbers as Python's.
 
     Returns:
         The right values.
@@ -62,13 +66,14 @@ def judge_values(
         Refusal: An answer is not the right one.
     """
     name = getattr(function, "__name__", "the function")
-    wanted = [truth(*case) for case in cases]
+    wanted = [_plain(truth(*case)) for case in cases]
     found: list[Any] = []
     for case in cases:
         try:
-            found.append(_plain(ctx.call(function, *case)))
+            value = ctx.call(function, *case)
         except Refusal as refusal:
             with_hint(refusal, hints or {})
+        found.append(_plain(value) if read is None else read(name, value))
     if not any(value is None for value in wanted) and not nothing:
         for value in found:
             need_return(name, value)
@@ -87,6 +92,23 @@ def judge_values(
     )
 
 
+def judge_numbers(
+    ctx: LabContext,
+    function: Any,
+    cases: Sequence[tuple[Any, ...]],
+    truth: Formula,
+    mistakes: Mapping[str, Formula],
+    *,
+    show: Callable[..., str],
+    otherwise: str,
+    hints: Mapping[str, str] | None = None,
+) -> list[float]:
+    """The same for a function that must return one number; a tensor with one number is one."""
+    return judge_values(
+        ctx, function, cases, truth, mistakes, show=show, otherwise=otherwise, hints=hints, read=_number
+    )
+
+
 def said(value: Any) -> str:
     """A value in words: numbers with ten digits."""
     if isinstance(value, Mapping):
@@ -96,6 +118,19 @@ def said(value: Any) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(name: str, value: Any) -> float:
+    need_return(name, value)
+    if isinstance(value, np.generic) or type(value).__name__ == "Tensor":
+        value = value.item()
+    if not _is_number(value):
+        refuse(
+            expected=f"`{name}` returns a number",
+            found=f"it returned {type(value).__name__}: {shorten(repr(value), 60)}",
+            next_step="Return one number, not a text or a list.",
+        )
+    return float(value)
 
 
 def _plain(value: Any) -> Any:
