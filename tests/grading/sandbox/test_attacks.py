@@ -25,6 +25,7 @@ from tests.grading.sandbox.test_run import hidden_plan
 def test_a_spy_finds_nothing_and_changes_nothing(
     grade: Grade, sandbox: Sandbox, stage: Stage, tmp_path: Path, as_root: bool
 ) -> None:
+    """In a user namespace, too, as a teacher who is not root gets it. The right answers earn their points."""
     if as_root and not sandbox.as_root:
         pytest.skip("only root can give a run a user of its own")
     with socket.create_server(("127.0.0.1", 0)) as teacher:

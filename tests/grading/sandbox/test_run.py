@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -67,12 +66,6 @@ def test_an_untouched_notebook_earns_nothing_and_says_that_it_is_not_solved(grad
     assert graded.result.finished
     assert points(graded) == {"1.1": 0, "1.5": 0}
     assert all("not solved yet" in one.found for one in graded.result.exercises if one.id in made.EXERCISES)
-
-
-def test_the_same_in_a_user_namespace(grade: Grade, sandbox: Sandbox) -> None:
-    """As a teacher who is not root gets it."""
-    graded = grade(made.solved(), sandbox=dataclasses.replace(sandbox, as_root=False))
-    assert points(graded) == made.POINTS, graded.result
 
 
 def test_without_a_sandbox_the_result_says_so(grade: Grade) -> None:
