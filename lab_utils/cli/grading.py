@@ -174,10 +174,16 @@ def _show(batch: Batch, items: list[Item], warnings: list[str], root: Path) -> N
     rows = []
     for grade in batch.grades:
         points = f"{number(grade.score)} of {number(grade.possible)}"
-        rows.append([grade.student, f"{number(grade.percent)} %", points, grade.problem])
+        late = [
+            f"lab {lab.result.lab} late: {number(lab.deduction)} points taken"
+            for lab in grade.labs
+            if lab.result.late
+        ]
+        words = "; ".join([*late, *filter(None, [grade.problem])])
+        rows.append([grade.student, f"{number(grade.percent)} %", points, words])
     output.show_table(["Student", "Grade", "Points", "Remarks"], rows)
     kept = f", {batch.kept} kept from an earlier start" if batch.kept else ""
-    output.say(f"{len(rows)} students; {batch.ran} notebooks ran{kept}.")
+    output.say(f"{_many(len(rows), 'student')}; {_many(batch.ran, 'notebook')} ran{kept}.")
     weak = hardest(items)
     if weak:
         output.say(f"Hardest: {', '.join(f'{one.id} ({one.rate:.0f} % passed)' for one in weak)}.")
@@ -185,6 +191,10 @@ def _show(batch: Batch, items: list[Item], warnings: list[str], root: Path) -> N
         output.say(f"Note: {warning}")
     output.say(f"Grades:  {root / 'grades.csv'}")
     output.say(f"Reports: {root / 'index.html'}")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 @contextmanager
@@ -214,7 +224,7 @@ def _progress() -> Iterator[Watcher]:
     if not console.is_terminal:
 
         def say(done: int, total: int, text: str) -> None:
-            console.print(f"{done} of {total}" + (f"  {text}" if text else ""), markup=False)
+            console.print(f"{done} of {total} notebooks" + (f"  {text}" if text else ""), markup=False)
 
         yield say
         return

@@ -17,7 +17,7 @@ def release(
     folder: Annotated[Path, typer.Argument(help="Where the package will be, as a folder and as a zip.")],
     json: JsonFlag = False,
 ) -> None:
-    """For teachers: write the student package. No solutions, no hidden checks, no history.
+    """For teachers: write the student package. No solution notebooks, no hidden checks, no history.
 
     The same course gives the same bytes, on every machine.
     """
@@ -44,6 +44,9 @@ def submit(
     note: Annotated[
         str, typer.Option(help="A sentence for your teacher, for example about help you had.")
     ] = "",
+    damaged: Annotated[
+        bool, typer.Option("--damaged", help="Hand in a notebook that cannot be read, too.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Pack your notebooks, your model repositories and a report on your machine into one zip.
@@ -52,17 +55,17 @@ def submit(
     """
     from lab_utils.handout.submission import submit as pack
 
-    done = pack(student, out, note=note)
+    done = pack(student, out, note=note, damaged=damaged)
     if json:
         output.print_json({**vars(done), "notebooks": {k: v.name for k, v in done.notebooks.items()}})
         return
-    for remark in done.remarks:
-        output.say(f"Note: {remark}")
     labs = ", ".join(done.notebooks)
     output.say(
         f"{done.archive}: {done.student}, lab{'s' if len(done.notebooks) > 1 else ''} {labs}, "
         f"{done.files} files of model repositories, {done.size / 1e6:.1f} MB."
     )
+    for remark in done.remarks:
+        output.say(f"Note: {remark}")
     output.say("Hand this file in. It was not sent anywhere.")
 
 

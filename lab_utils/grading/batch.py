@@ -17,6 +17,7 @@ from lab_utils.grading.roster import Member, Roster, Times, read_times
 from lab_utils.grading.scoring import StudentGrade, grade, not_handed_in
 from lab_utils.grading.state import BatchFolder, course_digest, digest_of
 from lab_utils.grading.workers import Runner, Task, Workers
+from lab_utils.progress.registry import Status
 
 Watcher = Callable[[int, int, str], None]
 """Told after each notebook: how many are done, how many there are, and what was done."""
@@ -31,6 +32,7 @@ class Student:
         folder: The name of their folder in the results.
         author: Whose name and number the submission carries.
         member: Their row in the list of students; None without one.
+        doubtful: The rows that fit, when there are several: nobody guesses between them.
         files: What they handed in; None for somebody on the list who handed in nothing.
         submitted: When each lab was handed in, as far as it is known.
     """
@@ -39,6 +41,7 @@ class Student:
     folder: str
     author: Author
     member: Member | None = None
+    doubtful: tuple[Member, ...] = ()
     files: SubmissionFiles | None = None
     submitted: dict[str, datetime] = field(default_factory=dict)
 
@@ -52,12 +55,16 @@ class Batch:
         students: All students, sorted by name, with their grades.
         ran: How many notebooks ran now.
         kept: How many results of an earlier start still held.
+        listed: There was a list of students.
+        unused_times: Names in the table of times that are no student's of this batch.
     """
 
     plan: CoursePlan
     students: tuple[tuple[Student, StudentGrade], ...]
     ran: int
     kept: int
+    listed: bool = False
+    unused_times: tuple[str, ...] = ()
 
     @property
     def grades(self) -> list[StudentGrade]:
@@ -119,10 +126,14 @@ def run_batch(
             else:
                 results[student.folder, lab.lab] = kept
     done, total = len(results), len(results) + len(tasks)
+    handed_in = sum(student.files is not None for student in students)
+    class_ = f"{handed_in} {'student has' if handed_in == 1 else 'students have'} handed in"
     if tasks:
-        watch(done, total, "preparing what all runs share (minutes, the first time)")
+        watch(done, total, f"{class_}; preparing what all runs share (minutes, the first time)")
         prepare()
-    watch(done, total, "")
+        watch(done, total, "prepared; the notebooks run")
+    else:
+        watch(done, total, f"{class_}; no notebook has to run")
     workers = Workers(out, plan, runner, confined)
     again = []
     with closing(workers.run(tasks, jobs)) as finished:  # closed at once when `watch` stops the batch
@@ -141,7 +152,14 @@ def run_batch(
     graded = tuple(
         (student, grade(_submission(student, plan, results), plan, student.submitted)) for student in students
     )
-    return Batch(plan, graded, ran=len(tasks), kept=total - len(tasks))
+    return Batch(
+        plan,
+        graded,
+        ran=len(tasks),
+        kept=total - len(tasks),
+        listed=roster is not None,
+        unused_times=tuple(times.unused) if times else (),
+    )
 
 
 def _times(plan: CoursePlan) -> Times | None:
@@ -166,21 +184,24 @@ def _students(
     times: Times | None,
 ) -> list[Student]:
     """Everybody who handed in, and everybody on the list who did not."""
-    members = {id(one): roster.find(one.author) if roster else None for one in handed_in}
+    fitting = {id(one): roster.fitting(one.author) if roster else () for one in handed_in}
     there = [one.author.student for one in handed_in]
-    known = [member for member in members.values() if member]
+    # One of several who fit has handed in: none of them gets a row of zeros.
+    known = [member for members in fitting.values() for member in members]
     absent = [one for one in roster.members if one not in known] if roster else []
     names = there + [one.name for one in absent if one.name not in there]
     folders = folder_names(names)
     students = []
     for one in handed_in:
-        folder, member = folders[one.author.student], members[id(one)]
+        folder, found = folders[one.author.student], fitting[id(one)]
+        member = found[0] if len(found) == 1 else None
         students.append(
             Student(
                 one.author.student,
                 folder,
                 one.author,
                 member,
+                () if member else found,
                 take_in(one, out.intake(folder)),
                 times.of(one.author, member) if times else {},
             )
@@ -200,7 +221,7 @@ def _submission(
     why = "" if files.notebooks else "; ".join(problems)
     if files.notebooks and not {lab.lab for lab in plan.labs} & set(files.notebooks):
         problems.append(f"only lab {', '.join(files.notebooks)} was handed in, which is not graded here")
-    if student.files and plan.has_deadlines and not student.submitted:
+    if files.notebooks and plan.has_deadlines and not student.submitted:
         known = "Canvas marked it as late, but when" if student.author.late else "when it"
         problems.append(f"{known} was handed in is not known: it counts as in time")
     labs = []
@@ -212,4 +233,5 @@ def _submission(
 
 def _line(task: Task, result: LabResult) -> str:
     stopped = f", {result.cause}" if result.cause else ""
-    return f"{task.student}, lab {task.lab}: {result.earned:g} of {result.possible:g} points{stopped}"
+    passed = sum(one.status is Status.PASS for one in result.exercises)
+    return f"{task.student}, lab {task.lab}: {passed} of {len(result.exercises)} checks passed{stopped}"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 
 from lab_utils.grading.batch import Batch, Student
 from lab_utils.grading.plan import LabPlan
+from lab_utils.grading.roster import Member
 from lab_utils.grading.scoring import LabGrade
 from lab_utils.progress.registry import Status
 
@@ -70,19 +71,32 @@ def canvas_csv(batch: Batch) -> tuple[str, list[str]]:
     labs = batch.plan.labs
     header = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *(lab.column for lab in labs)]
     possible = ["    Points Possible", "", "", "", "", *(number(_full(batch, lab)) for lab in labs)]
-    twice = Counter(id(student.member) for student, _ in batch.students if student.member)
+    unclear = {id(student) for student, _ in batch.students if student.doubtful}
+    for _, several in shared_members(batch):
+        unclear |= {id(student) for student in several}
     rows, warnings = [possible], []
     for student, grade in batch.students:
-        if student.member and twice[id(student.member)] > 1:
-            warnings.append(
-                f"{student.name}: several submissions are {student.member.name}'s. None is in the table."
-            )
+        if id(student) in unclear:  # `remarks` says why
             continue
-        identity = _canvas_identity(student)
+        identity = _canvas_identity(student, batch.listed)
         if not any(identity[1:4]):
             warnings.append(f"{student.name}: no number or login is known (see --roster).")
         rows.append([*identity, *(number(_scaled(batch, lab)) for lab in grade.labs)])
     return _table(header, rows), warnings
+
+
+def shared_members(batch: Batch) -> list[tuple[Member, list[Student]]]:
+    """Students of the list of whom there are several submissions."""
+    by_member: dict[int, list[Student]] = defaultdict(list)
+    for student, _ in batch.students:
+        if student.member is not None:
+            by_member[id(student.member)].append(student)
+    found = []
+    for several in by_member.values():
+        member = several[0].member
+        if member is not None and len(several) > 1:
+            found.append((member, several))
+    return found
 
 
 def nbgrader_csv(batch: Batch) -> tuple[str, list[str]]:
@@ -129,12 +143,14 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _canvas_identity(student: Student) -> list[str]:
+def _canvas_identity(student: Student, listed: bool) -> list[str]:
+    """What Canvas finds a student by: their row of the list, else the number in Canvas's file name."""
     if student.member is not None:
         columns = student.member.columns
         names = ("ID", "SIS User ID", "SIS Login ID", "Section")
         return [student.member.name, *(columns.get(name, "") for name in names)]
-    return [student.name, student.author.user, "", "", ""]
+    user = student.author.user if student.author.canvas and not listed else ""
+    return [student.name, user, "", "", ""]
 
 
 def _full(batch: Batch, lab: LabPlan) -> float:

@@ -96,9 +96,10 @@ def _load(name: str, text: str) -> list[Checkpoint]:
     file = f"<hidden {name}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for tracebacks
     sys.modules[module.__name__] = module  # a dataclass looks its module up
+    registry._REGISTRY.clear()  # so that an id of the course is taken, and refused with words of its own
     try:
         exec(compile(text, file, "exec"), module.__dict__)
-        return [one for id, one in registry._REGISTRY.items() if id not in before]
+        return list(registry._REGISTRY.values())
     except (Exception, SystemExit) as error:
         lines = [
             frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file
@@ -115,10 +116,15 @@ def _load(name: str, text: str) -> list[Checkpoint]:
 
 
 def _refuse_wrong_id(one: Checkpoint) -> None:
-    if not is_hidden(one.id):
-        raise LabError(f"The hidden check {one.id!r} has an id of another form.", fix=_FORM)
     spec = LABS.get(one.lab)
     exercises = [own.id for own in spec.checkpoints()] if spec else []
+    if one.id in exercises:
+        raise LabError(
+            f"The hidden check {one.id!r} has the id of an exercise.",
+            fix=f'Give it one number more: `@checkpoint("{one.id}.1", ...)`.',
+        )
+    if not is_hidden(one.id):
+        raise LabError(f"The hidden check {one.id!r} has an id of another form.", fix=_FORM)
     if exercise_of(one.id) not in exercises:
         raise LabError(
             f"The hidden check {one.id} belongs to no exercise: there is no {exercise_of(one.id)}.",

@@ -25,6 +25,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from lab_utils.errors import LabError
+from lab_utils.grading.borrowed import borrowing
 from lab_utils.grading.cells import Gate, mended, trimmed
 from lab_utils.grading.hidden import load_hidden
 from lab_utils.grading.judge import Judge
@@ -118,7 +119,7 @@ def carry_out(orders: Orders, outbox: Outbox) -> None:
     os.chdir(places.work)  # a relative path means the same to a check and to the kernel
     hidden = load_hidden(orders.hidden)
     restored = _restored(orders)
-    outbox.send("changes", changes=restored.changes)
+    outbox.send("changes", changes=[*restored.changes, *borrowing(restored.notebook.cells)])
     gate = Gate(restored.checks, lambda id, verdict: outbox.send("verdict", id=id, verdict=verdict.as_dict()))
     with tempfile.TemporaryDirectory(dir=places.temporary, prefix="tlj") as name:
         path = Path(name) / "notebook.ipynb"

@@ -67,6 +67,11 @@ def find_submissions(submissions: Path) -> list[HandedIn]:
             f"There are no submissions at {submissions}.",
             fix="Name a folder that holds one folder, zip or notebook for each student.",
         )
+    if (submissions / "lab_utils").is_dir() and (submissions / "labs").is_dir():
+        raise LabError(
+            f"{submissions} is the course's own folder, or a student's copy of it.",
+            fix="Name a folder that holds one folder, zip or notebook for each student.",
+        )
     entries = sorted(submissions.iterdir()) if submissions.is_dir() else [submissions]
     by_author: dict[tuple[str, str], list[Path]] = defaultdict(list)
     authors: dict[tuple[str, str], Author] = {}

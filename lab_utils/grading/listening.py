@@ -31,7 +31,7 @@ class Story:
 
     Attributes:
         ready: The supervisor came up.
-        changes: What was put back in the notebook.
+        changes: What was put back in the notebook, and what its cells lean on.
         verdicts: By id.
         in_checks: Error that the check cell of an exercise ended with.
         ended: It came to its end and said how; the fields behind it are from there.

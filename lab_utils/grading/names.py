@@ -23,11 +23,13 @@ class Author:
         student: The student's name.
         user: The number that Canvas or Moodle gave them; empty otherwise.
         late: Canvas marked the submission as late.
+        canvas: The number is one of Canvas.
     """
 
     student: str
     user: str = ""
     late: bool = False
+    canvas: bool = False
 
 
 def author_of(name: str) -> Author:
@@ -40,7 +42,7 @@ def author_of(name: str) -> Author:
         match = pattern.fullmatch(name)
         if match:
             late = bool(match.groupdict().get("late"))
-            return Author(clean(match["name"]), match["user"], late)
+            return Author(clean(match["name"]), match["user"], late, canvas=pattern is _CANVAS)
     return Author(clean(name))
 
 

@@ -161,7 +161,11 @@ def load_plan(path: Path | None) -> CoursePlan:
             f"There is no plan {path}.", fix="Copy examples/instructors/course.toml and change it."
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise LabError(f"The plan {path} cannot be read.", why=str(error), fix="Mend that line.") from error
+        raise LabError(
+            f"The plan {path} cannot be read.",
+            why=str(error),
+            fix='Mend that line: a text stands in quotes, "Lab 1"; a time reads 2026-11-30T23:59:00+01:00.',
+        ) from error
     return _Plan(path, raw).plan()
 
 

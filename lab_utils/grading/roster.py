@@ -49,14 +49,21 @@ class Roster:
 
     def find(self, author: Author) -> Member | None:
         """The one student who must be meant; None when nobody or more than one fits."""
+        fitting = self.fitting(author)
+        return fitting[0] if len(fitting) == 1 else None
+
+    def fitting(self, author: Author) -> tuple[Member, ...]:
+        """All students who may be meant: one by number or name, else all whom the name fits."""
         ids = [author.user, author.student] if author.user else [author.student]
+        several: tuple[Member, ...] = ()
         for found in [
             *(self._by_number.get(id.casefold(), []) for id in ids),
             self._by_name.get(_key(author.student), []),
         ]:
             if len(found) == 1:
-                return found[0]
-        return None
+                return (found[0],)
+            several = several or tuple(found)
+        return several
 
 
 def read_roster(path: Path) -> Roster:
@@ -89,6 +96,12 @@ class Times:
         self._rows = list(rows)
         names = dict.fromkeys(student for student, _, _ in rows)
         self._students = Roster([Member(name, {"student_id": name}) for name in names])
+        self._used: set[str] = set()
+
+    @property
+    def unused(self) -> list[str]:
+        """Names in the table that no student was found by, in its order."""
+        return [name for name in dict.fromkeys(row[0] for row in self._rows) if name not in self._used]
 
     def of(self, author: Author, member: Member | None = None) -> dict[str, datetime]:
         """The moments of a student by lab; empty when the table does not have them."""
@@ -99,6 +112,7 @@ class Times:
             found = next((one for one in also if one is not None), None)
         if found is None:
             return {}
+        self._used.add(found.name)
         own = [(lab, moment) for student, lab, moment in self._rows if student == found.name]
         general = {lab: moment for name, moment in own if not name for lab in LABS}
         return general | {lab: moment for lab, moment in own if lab}
@@ -122,6 +136,7 @@ def read_times(path: Path, zone: tzinfo | None) -> Times:
             fix="Its first line reads: student,submitted  or  student,lab,submitted",
         )
     times = []
+    lines: dict[tuple[str, str], int] = {}
     for number, row in enumerate(rows, 2):
         moment = as_time(row["submitted"], zone, f"{path.name}, line {number}: submitted")
         written = row.get("lab", "").strip()
@@ -131,21 +146,40 @@ def read_times(path: Path, zone: tzinfo | None) -> Times:
                 f"{path.name}, line {number}: there is no lab {written!r}.",
                 fix=f"The labs are {', '.join(LABS)}.",
             )
-        times.append((clean(row["student"]), lab, moment))
+        student = clean(row["student"])
+        before = lines.setdefault((student, lab), number)
+        if before != number:
+            raise LabError(
+                f"{path.name}, line {number}: {student} has a time already, in line {before}.",
+                fix="Keep the one that counts; a time for one lab alone has that lab in the column `lab`.",
+            )
+        times.append((student, lab, moment))
     return Times(times)
 
 
 def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
+            first = file.readline()
+            file.seek(0)
+            # Where the comma belongs to numbers, spreadsheets separate by semicolons.
+            separator = ";" if ";" in first and "," not in first else ","
+            reader = csv.DictReader(file, restkey="", restval="", delimiter=separator)
             columns = [str(column).strip() for column in reader.fieldnames or []]
             reader.fieldnames = columns
             rows = [
                 {str(column): str(value) for column, value in row.items() if column != ""} for row in reader
             ]
             return columns, rows
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except FileNotFoundError:
+        raise LabError(f"There is no table {path}.", fix="Name a CSV file that is there.") from None
+    except UnicodeDecodeError as error:
+        raise LabError(
+            f"{path} cannot be read as a table.",
+            why=f"It is not UTF-8: {error}",
+            fix="Save it anew as UTF-8; a spreadsheet calls it `CSV UTF-8` under Save as.",
+        ) from error
+    except (OSError, csv.Error) as error:
         raise LabError(
             f"{path} cannot be read as a table.", why=str(error), fix="Give a CSV file in UTF-8."
         ) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from lab_utils.grading.plan import CoursePlan, LabPlan, Late
+from lab_utils.grading.plan import CoursePlan, LabPlan, Late, Partial
 from lab_utils.grading.results import Cause, ExerciseResult, LabResult, SubmissionResult
 from lab_utils.progress.registry import Checkpoint, Status
 
@@ -24,6 +24,7 @@ class LabGrade:
         weight: The lab's share of the whole, relative to the others.
         possible: Points that could be reached.
         deduction: Points taken off for lateness.
+        late_share: Which share of the points reached that is, 0 to 1.
         submitted: When it was handed in, as far as it is known.
     """
 
@@ -31,12 +32,22 @@ class LabGrade:
     weight: float
     possible: float
     deduction: float = 0.0
+    late_share: float = 0.0
     submitted: datetime | None = None
 
     @property
     def score(self) -> float:
         """Points that count."""
         return round(self.result.earned - self.deduction, 2)
+
+    @property
+    def reason_of_deduction(self) -> str:
+        """How the deduction is counted, in words; empty when nothing is taken off."""
+        if not self.result.late:
+            return ""
+        days = math.ceil(self.result.late / 24)
+        share = f"{100 * self.late_share:.4g} %"
+        return f"{days} {'day' if days == 1 else 'days'} begun; that is {share} of the points"
 
     @property
     def note(self) -> str:
@@ -173,6 +184,7 @@ def _lab_grade(result: LabResult, planned: LabPlan, plan: CoursePlan, submitted:
         weight=planned.weight if planned.weight is not None else everything,
         possible=everything if plan.skip_counts else result.possible,
         deduction=round(result.earned * share, 2),
+        late_share=share,
         submitted=submitted,
     )
 
@@ -196,13 +208,14 @@ def _exercise(check: Checkpoint, found: ExerciseResult | None, plan: CoursePlan)
         share = 1.0
     elif found.status is Status.FAIL:
         own = found.earned / found.points if found.points and plan.partial_credit else 0.0
-        share = max([own, *(one.credit for one in plan.partial if _is_mistake(one, found))])
+        share = max([own, *(one.credit for one in plan.partial if is_mistake(one, found))])
     else:
         share = 0.0
     return replace(found, points=points, earned=round(points * share, 2))
 
 
-def _is_mistake(partial: Any, found: ExerciseResult) -> bool:
+def is_mistake(partial: Partial, found: ExerciseResult) -> bool:
+    """Whether a verdict gave the advice of this mistake."""
     return bool(partial.exercise == found.id and partial.next_step.split() == found.next_step.split())
 
 

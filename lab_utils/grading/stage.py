@@ -44,7 +44,7 @@ class Stage:
 
     @property
     def course(self) -> Path:
-        """The student package, with its models built. No solutions, no tests, no history."""
+        """The student package, with its models built. No solution notebooks, no tests, no history."""
         return self.folder / "course"
 
     @property

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,13 @@ class BatchFolder:
     def student(self, folder: str) -> Path:
         """A student's folder: the report and the executed notebooks."""
         return self.root / "students" / folder
+
+    def forget_others(self, folders: Collection[str]) -> None:
+        """Remove reports and results of those who are not in the batch any more."""
+        for kind in (self.root / "students", self._own / "results", self._own / "intake"):
+            for path in kind.iterdir() if kind.is_dir() else ():
+                if path.name not in folders:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def keep(self, folder: str, result: LabResult, key: str, executed: bytes | None, name: str) -> None:
         """Store a result with its executed notebook, the notebook first.

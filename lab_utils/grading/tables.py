@@ -110,8 +110,9 @@ class Reader:
         for key in self._raw:
             self._taken.add(key)
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                fix = f"Do you mean {near[0]!r}?" if near else "Take it out."
+                same = [one for one in sorted(known) if one.partition(".")[0] == key.partition(".")[0]]
+                near = difflib.get_close_matches(key, same or sorted(known), n=3)
+                fix = f"Do you mean {' or '.join(map(repr, near))}?" if near else "Take it out."
                 raise LabError(f"{self.name_of(repr(key))} is not {what}.", fix=fix)
         return list(self._raw)
 

@@ -60,7 +60,12 @@ class Submission:
 
 
 def submit(
-    student: str | None = None, out: Path | None = None, *, note: str = "", work: Path | None = None
+    student: str | None = None,
+    out: Path | None = None,
+    *,
+    note: str = "",
+    work: Path | None = None,
+    damaged: bool = False,
 ) -> Submission:
     """Pack the student's work into one zip.
 
@@ -69,13 +74,14 @@ def submit(
         out: The zip's path. Default: `STUDENT.zip` in the present folder: grading takes the name from it.
         note: A sentence for the teacher, for example about help that the student had.
         work: The student's folder; default: `work_dir()`.
+        damaged: Hand in a notebook that cannot be read, too. It cannot earn points.
 
     Raises:
-        LabError: There is no name, no notebook, or the zip cannot be written.
+        LabError: There is no name, no notebook, a damaged notebook, or the zip cannot be written.
     """
     work = work or work_dir()
     student = _student(student, work)
-    notebooks, remarks = _notebooks(work)
+    notebooks, remarks = _notebooks(work, damaged)
     archive = (out or Path(f"{student}.zip")).resolve()
     done = Submission(archive, student, notebooks, remarks=remarks)
     facts: dict[str, Any] = {
@@ -182,22 +188,28 @@ def _student(given: str | None, work: Path) -> str:
     if not _NAME.fullmatch(name):
         raise LabError(
             f"{name!r} cannot be used as a name.",
-            why="It becomes a file's name: up to 64 of letters, digits, blanks, . _ @ + and -.",
-            fix="triton-lab submit --student NAME",
+            why="It becomes a file's name: a letter or digit, then letters, digits, blanks, . _ @ + and -; "
+            "up to 64 in all.",
+            fix=f'Leave out what is not among these: triton-lab submit --student "{_allowed(name)}"',
         )
     if given is not None and work.is_dir():
         write_text(remembered, name + "\n")
     return name
 
 
-def _notebooks(work: Path) -> tuple[dict[str, Path], list[str]]:
+def _allowed(name: str) -> str:
+    """The nearest name that can be used."""
+    return re.sub(r"^[^\w@+]+|[^\w.@+ -]", "", name)[:64].strip() or "NAME"
+
+
+def _notebooks(work: Path, damaged: bool) -> tuple[dict[str, Path], list[str]]:
     """The student's notebook of each lab, and what they should know about them."""
     found: dict[str, list[Path]] = {lab: [] for lab in LABS}
     remarks: list[str] = []
     for path in sorted(work.glob("*.ipynb")):
         if path.name.endswith(".new.ipynb"):
             continue  # what an update of the course offers beside the student's own
-        lab = _lab_of(path, remarks)
+        lab = _lab_of(path, remarks, damaged)
         if lab in found:
             found[lab].append(path)
     chosen: dict[str, Path] = {}
@@ -216,15 +228,25 @@ def _notebooks(work: Path) -> tuple[dict[str, Path], list[str]]:
     return chosen, remarks
 
 
-def _lab_of(path: Path, remarks: list[str]) -> str:
-    """The lab that a notebook belongs to, by what it holds; by its name when it cannot be read."""
+def _lab_of(path: Path, remarks: list[str], damaged: bool) -> str:
+    """The lab that a notebook belongs to, by what it holds; by its name when it cannot be read.
+
+    Raises:
+        LabError: It is the course's, and cannot be read.
+    """
     by_name = next((lab for lab, spec in LABS.items() if path.stem == spec.notebook), "")
     try:
         notebook = read_notebook(path)
     except LabError as error:
-        remarks.append(
-            f"{path.name} cannot be read as a notebook ({error.why}). It will be handed in as it is."
-        )
+        if by_name and not damaged:
+            raise LabError(
+                f"{path.name} is damaged: lab {by_name} would earn no points. Nothing was packed.",
+                why=error.why,
+                fix=f"Put an older copy of yours in its place (work/backups/ has some), or begin it again: "
+                f"triton-lab reset {by_name}. To hand it in all the same: triton-lab submit --damaged",
+            ) from error
+        if by_name:
+            remarks.append(f"{path.name} is damaged: lab {by_name} cannot earn points.")
         return by_name
     ours = notebook.metadata.get(KEY)
     lab = str(ours.get("lab", "")) if isinstance(ours, dict) else ""
@@ -234,10 +256,22 @@ def _lab_of(path: Path, remarks: list[str]) -> str:
 
 
 def _choose(spec: LabSpec, paths: list[Path], remarks: list[str]) -> Path:
-    """Of several notebooks of one lab, the one with the course's own name, else the latest."""
-    own = [path for path in paths if path.stem == spec.notebook]
-    chosen = own[0] if own else max(paths, key=lambda path: (path.stat().st_mtime, path.name))
+    """Of several notebooks of a lab: one that was worked in, then the course's own name, then the latest."""
+    chosen = max(
+        paths,
+        key=lambda path: (_worked_in(path), path.stem == spec.notebook, path.stat().st_mtime, path.name),
+    )
     others = [path.name for path in paths if path != chosen]
     if others:
-        remarks.append(f"Lab {spec.number}: {chosen.name} is handed in, not {', '.join(others)}.")
+        remarks.append(
+            f"Lab {spec.number} has several notebooks: {chosen.name} is handed in, not {', '.join(others)}. "
+            "If that is not the one, move the others away and submit again."
+        )
     return chosen
+
+
+def _worked_in(path: Path) -> bool:
+    try:
+        return is_edited(read_notebook(path))
+    except LabError:
+        return False

@@ -36,7 +36,9 @@ def read_notebook(path: Path) -> NotebookNode:
             logger.setLevel(level)
     except FileNotFoundError as error:
         raise LabError(
-            f"There is no notebook {path}.", fix="Make your copies: triton-lab notebooks"
+            f"There is no notebook {path}.",
+            fix="If you gave yours another name, give it this one again. Else make your copies: "
+            "triton-lab notebooks",
         ) from error
     except Exception as error:  # JSON, encoding and format faults each have a class of their own
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'}"

@@ -33,6 +33,9 @@ def run_checkpoint(checkpoint: Checkpoint, context: LabContext, namespace: Mappi
     if missing:
         return _missing(missing, namespace)
     answers = {name: namespace[name] for name in checkpoint.answers}
+    borrowed = {name: module for name, value in answers.items() if (module := _course_module(value))}
+    if borrowed:
+        return _borrowed(borrowed)
     identity: dict[str, Any] | None = None
     context.server = None
     try:
@@ -83,6 +86,23 @@ def _missing(missing: list[str], namespace: Mapping[str, Any]) -> Verdict:
         "of the kernel: Run > Run All Above Selected Cell.",
         error="missing name",
         judged=False,
+    )
+
+
+def _course_module(answer: Any) -> str:
+    """The module of the course that a function or class is from; empty when it is the student's own."""
+    module = getattr(answer, "__module__", "") if callable(answer) and hasattr(answer, "__name__") else ""
+    return module if isinstance(module, str) and module.split(".")[0] == "lab_utils" else ""
+
+
+def _borrowed(borrowed: Mapping[str, str]) -> Verdict:
+    """An answer that was imported: the checks compute the right values, and everybody can read them."""
+    names = ", ".join(f"`{name}`" for name in borrowed)
+    return failed(
+        expected=f"{names}: written in the notebook",
+        found="the course's own: " + ", ".join(f"`{name}` of {module}" for name, module in borrowed.items()),
+        next_step="Write it yourself, in the cell of the exercise.",
+        error="borrowed",
     )
 
 

@@ -88,6 +88,9 @@ def test_the_name_is_asked_for_once_and_checked(work: Path, tmp_path: Path) -> N
         with pytest.raises(LabError, match="name"):
             submit(bad, tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
+    with pytest.raises(LabError) as caught:
+        submit("Núñez, Ana", tmp_path / "a.zip")
+    assert '--student "Núñez Ana"' in caught.value.fix
     submit("m1234567", tmp_path / "a.zip")
     assert submit(out=tmp_path / "b.zip").student == "m1234567"
 
@@ -134,7 +137,11 @@ def test_of_several_notebooks_the_students_own_is_taken(work: Path, tmp_path: Pa
     (work / f"{LABS['03'].notebook}.ipynb").write_text("{ not a notebook")
     (work / f"{LABS['04'].notebook}.ipynb").unlink()
     nbformat.write(nbformat.v4.new_notebook(), work / "shopping.ipynb")
-    done = submit("ada", tmp_path / "a.zip")
+    with pytest.raises(LabError, match="is damaged: lab 03 would earn no points") as caught:
+        submit("ada", tmp_path / "a.zip")
+    assert "triton-lab reset 03" in caught.value.fix
+    assert not (tmp_path / "a.zip").exists()
+    done = submit("ada", tmp_path / "a.zip", damaged=True)
     packed = unpacked(done)
     assert packed[f"notebooks/{FIRST}"] == (work / FIRST).read_bytes()
     assert packed[f"notebooks/{LABS['02'].notebook}.ipynb"] == content, "renamed, and still known"
@@ -142,8 +149,20 @@ def test_of_several_notebooks_the_students_own_is_taken(work: Path, tmp_path: Pa
     assert not [name for name in packed if "shopping" in name or "new.ipynb" in name]
     said = "\n".join(done.remarks)
     assert "not 01-copy.ipynb" in said
-    assert f"{LABS['03'].notebook}.ipynb cannot be read as a notebook" in said
+    assert f"{LABS['03'].notebook}.ipynb is damaged" in said
     assert "no notebook of it: lab 04" in said
+
+
+def test_a_fresh_copy_never_takes_the_place_of_the_students_work(work: Path, tmp_path: Path) -> None:
+    """Renamed, and then made anew, as `triton-lab check` advises where there is no notebook."""
+    fresh = (work / FIRST).read_bytes()
+    edit(work / FIRST)
+    mine = (work / FIRST).read_bytes()
+    (work / FIRST).rename(work / "mine.ipynb")
+    (work / FIRST).write_bytes(fresh)
+    done = submit("ada", tmp_path / "a.zip")
+    assert unpacked(done)[f"notebooks/{FIRST}"] == mine
+    assert "mine.ipynb is handed in, not" in "\n".join(done.remarks)
 
 
 def test_an_empty_folder_and_a_full_disk_are_messages(own_folders: Path, tmp_path: Path) -> None:

@@ -105,7 +105,11 @@ LOAD = {
         ),
         WrongAnswer(
             "plain HTTP",
-            "def classify_shared_memory(url, images):\n    return classify_http(url, images)\n",
+            "def classify_shared_memory(url, images):\n"
+            "    with httpclient.InferenceServerClient(url) as client:\n"
+            '        tensor = httpclient.InferInput("input", images.shape, "FP32")\n'
+            "        tensor.set_data_from_numpy(images)\n"
+            '        return client.infer("mnist_mlp", [tensor]).as_numpy("output").argmax(axis=1)\n',
             "no region was registered",
         ),
     ],

@@ -27,6 +27,11 @@ def throughput(answers):
 
 FIGURES: dict[str, list[WrongAnswer]] = {
     "3.13": [
+        WrongAnswer(
+            "imported",
+            "from lab_utils.checks.lab3_figures import longest_gap, throughput, tpot, ttft\n",
+            "`ttft` of lab_utils.checks.lab3_figures",
+        ),
         WrongAnswer("last token", _figure("ttft", "last - answer.sent"), "That is when the *last* token"),
         WrongAnswer("on the clock", _figure("ttft", "first"), "a moment on the clock"),
         WrongAnswer(

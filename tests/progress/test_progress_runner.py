@@ -33,6 +33,18 @@ def test_a_missing_name_is_named_with_the_nearest(own_work: Path) -> None:
     assert "`classify_http` (there is `clasify_http`)" in verdict.found
 
 
+def test_a_function_of_the_course_is_no_answer(own_work: Path) -> None:
+    from lab_utils.checks.lab3_figures import ttft
+    from lab_utils.models.build import build_models
+
+    for borrowed in (ttft, build_models, LabContext):
+        verdict = run(lambda ctx, answers: passed("no"), {"classify_http": borrowed})
+        assert verdict.status is Status.FAIL
+        assert "the course's own" in verdict.found
+    ours = LabContext.of("90")  # what a student made with the course's classes is theirs
+    assert run(lambda ctx, answers: passed("yes"), {"classify_http": ours}).passed
+
+
 def test_only_the_named_answers_are_handed_over(own_work: Path) -> None:
     seen: dict[str, Any] = {}
 

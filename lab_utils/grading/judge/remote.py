@@ -104,6 +104,7 @@ def remote_object(peer: Peer, number: int, about: Mapping[str, Any]) -> RemoteOb
     )
     if "__call__" in abilities and _text(about, "name", 200):
         made.__name__ = _text(about, "name", 200)  # type: ignore[attr-defined]
+        made.__module__ = _text(about, "module", 200)
     return made
 
 

@@ -223,6 +223,7 @@ def describe(value: Any, *, fields: bool = True) -> dict[str, Any]:
     }
     if callable(value):
         about["name"] = _safe(lambda: str(getattr(value, "__name__", ""))[:200], "")
+        about["module"] = _safe(lambda: str(getattr(value, "__module__", ""))[:200], "")
         about["async"] = inspect.iscoroutinefunction(value)
     own = dataclasses.is_dataclass(value) or kind.__module__ == "__main__"
     if fields and own and not isinstance(value, type | types.FunctionType):
