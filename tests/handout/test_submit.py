@@ -155,7 +155,7 @@ def test_of_several_notebooks_the_students_own_is_taken(work: Path, tmp_path: Pa
 
 def test_a_fresh_copy_never_takes_the_place_of_the_students_work(work: Path, tmp_path: Path) -> None:
     """Renamed, and then made anew, as `triton-lab check` advises where there is no notebook."""
-    fresh = (work / FIRST).read_bytes()
+    fresh = (project_root() / "labs" / FIRST).read_bytes()
     edit(work / FIRST)
     mine = (work / FIRST).read_bytes()
     (work / FIRST).rename(work / "mine.ipynb")

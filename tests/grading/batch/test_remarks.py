@@ -73,8 +73,8 @@ def test_a_name_in_the_times_and_a_mistake_that_fit_nothing_are_told(tmp_path: P
     batch, _ = graded(class_, tmp_path / "out", replace(plan, partial=mistakes))
     assert told(batch).splitlines() == [
         "The table of times has muelerlena, who is no student of this batch. Do you mean muellerlena?",
-        '[[partial]] of 1.5 fits no verdict of this batch: "write it". If somebody made this mistake, copy its '
-        "advice from items.csv, word for word.",
+        '[[partial]] of 1.5 fits no verdict of this batch: "write it". '
+        "If somebody made this mistake, copy its advice from items.csv, word for word.",
     ]
 
 
