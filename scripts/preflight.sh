@@ -28,7 +28,7 @@ Darwin)
 MINGW* | MSYS* | CYGWIN* | Windows*)
     fault "These labs do not run on Windows itself." \
         "The Triton server that they use exists as a Linux build only." \
-        "Install WSL (in PowerShell: wsl --install -d Ubuntu-24.04), open Ubuntu, clone the project there and run make lab."
+        "Install WSL (in PowerShell: wsl --install -d Ubuntu-24.04), open Ubuntu, put the course there and run make lab."
     ;;
 *)
     fault "This system ($system) is not supported." \
@@ -136,7 +136,7 @@ if [ ! -e "${VENV:-.venv}/bin/python" ] && [ -n "$disk" ]; then
     if [ "$disk" -lt 4000 ]; then
         fault "Too little disk space: $disk MB free, and 4000 MB are needed." \
             "The server, PyTorch (CPU build) and JupyterLab take about 2500 MB, and pip needs room to unpack them." \
-            "Free some space, or clone the project on another disk."
+            "Free some space, or put the course on another disk."
     elif [ "$disk" -lt 12000 ]; then
         note "Only $disk MB of disk space are free." \
             "The default build of PyTorch brings CUDA, several thousand MB more; README.md says how to choose the CPU build."

@@ -25,10 +25,9 @@ def doctor(json: JsonFlag = False) -> None:
             rows.append([output.status_text(finding.status), finding.check, text])
         output.show_table(["", "check", "found"], rows)
         counts = {s: sum(f.status is s for f in findings) for s in Status}
-        output.say(
-            f"{counts[Status.PASS]} PASS, {counts[Status.WARN]} WARN (the labs work, some parts may not), "
-            f"{counts[Status.FAIL]} FAIL (mend these first)"
-        )
+        after = {Status.WARN: " (the labs work, some parts may not)", Status.FAIL: " (mend these first)"}
+        shown = (Status.PASS, Status.WARN, Status.FAIL)
+        output.say(", ".join(f"{counts[s]} {s}{after.get(s, '') if counts[s] else ''}" for s in shown))
     if any(finding.status is Status.FAIL for finding in findings):
         raise typer.Exit(1)
 

@@ -59,13 +59,14 @@ def reset(
         if wanted is None:
             saved = backup(target)
             hand_out(shipped, work)
-            text = f"{target.name} is as it was at the start. Your version: backups/{saved.name}. {_RELOAD}"
+            kept = saved.relative_to(work.parent)
+            text = f"{target.name} is as it was at the start. Your version: {kept}. {_RELOAD}"
             return Reset(target, saved, text)
         student = read_notebook(target)
         done = put_back(student, read_notebook(shipped), wanted)
         saved = backup(target)
         write_bytes(target, (nbformat.writes(student) + "\n").encode())
-        return Reset(target, saved, f"{done} Your version: backups/{saved.name}. {_RELOAD}")
+        return Reset(target, saved, f"{done} Your version: {saved.relative_to(work.parent)}. {_RELOAD}")
 
 
 def _exercise_id(shipped: Path, exercise: str) -> str:

@@ -61,7 +61,7 @@ def test_a_solved_notebook_stays_as_it_is() -> None:
     assert_sound(found)
 
 
-@pytest.mark.parametrize("lab", sorted(LABS))
+@pytest.mark.parametrize("lab", [lab for lab in sorted(LABS) if int(lab) < 50])
 @pytest.mark.parametrize("folder", ["labs", "labs_solutions"])
 def test_every_notebook_of_the_course_stays_as_it_is(lab: str, folder: str) -> None:
     root, name = project_root(), f"{LABS[lab].notebook}.ipynb"
