@@ -55,6 +55,18 @@ def test_the_server_is_the_one_that_the_labs_name():
     assert PINS["nvidia-pytriton"] == "0.7.0"
 
 
+def test_every_python_that_the_readme_names_may_have_the_pins():
+    """Debian 12 has Python 3.11.2: a package that wants 3.11.5 ends `make lab` there."""
+    from importlib.metadata import distributions
+
+    excluded = {
+        one.metadata["Name"]: wanted
+        for one in distributions()
+        if (wanted := one.metadata.get("Requires-Python")) and not SpecifierSet(wanted).contains("3.11.2")
+    }
+    assert {name: text for name, text in excluded.items() if canonicalize_name(name) in PINS} == {}
+
+
 def test_what_is_installed_pulls_nothing_that_is_not_pinned():
     """Follows the dependencies of the installed packages: a transitive package may not float either."""
     from importlib.metadata import PackageNotFoundError, requires
