@@ -22,7 +22,6 @@ from typing import TypeVar
 import psutil
 
 from lab_utils import paths
-from lab_utils.doctor.shared import SharedFacts, collect_shared
 from lab_utils.monitoring import tools
 
 T = TypeVar("T")
@@ -105,7 +104,6 @@ class Facts:
     leftovers: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     state_error: str = ""
-    shared: SharedFacts = field(default_factory=SharedFacts)
 
 
 def collect() -> Facts:
@@ -142,7 +140,6 @@ def collect() -> Facts:
         leftovers=leftovers,
         broken=broken,
         state_error=state_error,
-        shared=_try(collect_shared, SharedFacts()),
     )
 
 

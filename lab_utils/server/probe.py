@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 
 from lab_utils import web
-from lab_utils.server import keys
 from lab_utils.server.base import Endpoints
 
 
@@ -35,8 +34,7 @@ def repository_index(endpoints: Endpoints, timeout: float = 5.0) -> list[dict[st
     Raises:
         httpx.HTTPError: Nobody answers, or the server refuses.
     """
-    url, headers = f"{endpoints.http_url}/v2/repository/index", keys.headers_for(endpoints.http)
-    answer = web.post(url, timeout, headers)
+    answer = web.post(f"{endpoints.http_url}/v2/repository/index", timeout)
     answer.raise_for_status()
     entries: list[dict[str, Any]] = answer.json()
     return entries

@@ -35,7 +35,6 @@ class RemoteServer:
         self.name = name
         self.endpoints = endpoints
         self.writable = writable
-        self.headers: dict[str, str] = {}
         self.wait_for = tuple(wait_for)
         self.timeout = timeout
 

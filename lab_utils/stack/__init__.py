@@ -1,1 +1,0 @@
-"""The course in containers: what `triton-lab up` and `triton-lab down` do with `docker/compose.yaml`."""

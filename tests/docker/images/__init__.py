@@ -1,1 +1,0 @@
-"""The course's images: their files, their start, and whole images, built from a Debian of our own."""
