@@ -92,21 +92,22 @@ def judge_values(
     )
 
 
-def judge_numbers(
-    ctx: LabContext,
-    function: Any,
-    cases: Sequence[tuple[Any, ...]],
-    truth: Formula,
-    mistakes: Mapping[str, Formula],
-    *,
-    show: Callable[..., str],
-    otherwise: str,
-    hints: Mapping[str, str] | None = None,
-) -> list[float]:
-    """The same for a function that must return one number; a tensor with one number is one."""
-    return judge_values(
-        ctx, function, cases, truth, mistakes, show=show, otherwise=otherwise, hints=hints, read=_number
-    )
+def number(name: str, value: Any) -> float:
+    """For `judge_values(read=number)`: one number; a tensor with one number is one.
+
+    Raises:
+        Refusal: It is None, or no number.
+    """
+    need_return(name, value)
+    if isinstance(value, np.generic) or type(value).__name__ == "Tensor":
+        value = value.item()
+    if not _is_number(value):
+        refuse(
+            expected=f"`{name}` returns a number",
+            found=f"it returned {type(value).__name__}: {shorten(repr(value), 60)}",
+            next_step="Return one number, not a text or a list.",
+        )
+    return float(value)
 
 
 def said(value: Any) -> str:
@@ -118,19 +119,6 @@ def said(value: Any) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _number(name: str, value: Any) -> float:
-    need_return(name, value)
-    if isinstance(value, np.generic) or type(value).__name__ == "Tensor":
-        value = value.item()
-    if not _is_number(value):
-        refuse(
-            expected=f"`{name}` returns a number",
-            found=f"it returned {type(value).__name__}: {shorten(repr(value), 60)}",
-            next_step="Return one number, not a text or a list.",
-        )
-    return float(value)
 
 
 def _plain(value: Any) -> Any:

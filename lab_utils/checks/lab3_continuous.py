@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab_utils.checks.judging import judge_numbers
+from lab_utils.checks.judging import judge_values, number
 from lab_utils.progress.context import LabContext
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 
@@ -129,18 +129,18 @@ def _show(lengths: Sequence[int], slots: int) -> str:
 def check_continuous(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
     """Fresh lists of lengths; the truth is played through step by step."""
     cases = _cases(ctx)
-    static = judge_numbers(
-        ctx, answers["static_steps"], cases, static_steps, _STATIC, show=_show,
+    static = judge_values(
+        ctx, answers["static_steps"], cases, static_steps, _STATIC, read=number, show=_show,
         otherwise="Cut the list into batches of `slots`; each lasts as long as its longest answer.",
         hints={r"range\(\) arg 3|slice step": "A batch begins every `slots` requests."},
     )  # fmt: skip
-    continuous = judge_numbers(
-        ctx, answers["continuous_steps"], cases, continuous_steps, _CONTINUOUS, show=_show,
+    continuous = judge_values(
+        ctx, answers["continuous_steps"], cases, continuous_steps, _CONTINUOUS, read=number, show=_show,
         otherwise="Keep for each slot the step at which it is free. The next request goes to the smallest; "
         "the largest at the end is the answer.",
     )  # fmt: skip
-    judge_numbers(
-        ctx, answers["idle_share"], cases, idle_share, _IDLE, show=_show,
+    judge_values(
+        ctx, answers["idle_share"], cases, idle_share, _IDLE, read=number, show=_show,
         otherwise="Rows that were computed: for each batch its size times its longest answer. Rows that were "
         "wanted: the sum of the lengths.",
     )  # fmt: skip

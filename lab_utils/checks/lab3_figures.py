@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lab_utils.checks.judging import judge_numbers
+from lab_utils.checks.judging import judge_values, number
 from lab_utils.progress.context import LabContext
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 
@@ -198,12 +198,12 @@ def check_figures(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
         ("tpot", tpot, _TPOT, "From the first response to the last, by all tokens but one."),
         ("longest_gap", longest_gap, _GAP, "The largest difference of two moments that follow each other."),
     ):
-        judge_numbers(
-            ctx, answers[name], singles, truth, mistakes,
+        judge_values(
+            ctx, answers[name], singles, truth, mistakes, read=number,
             show=lambda one, name=name: f"`{name}` of a request {one}", otherwise=otherwise, hints=empty,
         )  # fmt: skip
-    judge_numbers(
-        ctx, answers["throughput"], _loads(ctx), throughput, _THROUGHPUT,
+    judge_values(
+        ctx, answers["throughput"], _loads(ctx), throughput, _THROUGHPUT, read=number,
         show=_show_load, otherwise="All tokens, by the time from the first `sent` to the last moment.",
     )  # fmt: skip
     return passed("four figures of fresh records are right, coalesced tokens among them")

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lab_utils.checks.judging import judge_numbers
+from lab_utils.checks.judging import judge_values, number
 from lab_utils.progress.context import LabContext
 from lab_utils.progress.registry import Verdict, checkpoint, passed, skipped
 
@@ -151,9 +151,9 @@ def _judge_kv(ctx: LabContext, function: Any) -> None:
         cache = KVCache.empty(config, 1, tokens, dtype, torch.device("cpu"))
         return sum(tensor.numel() * tensor.element_size() for tensor in (cache.keys, cache.values))
 
-    judge_numbers(
+    judge_values(
         ctx, function, cases, measured, _KV,
-        show=lambda c, t, s: f"{_shape(c)}, {t} tokens, {s} bytes each: a real cache takes",
+        read=number, show=lambda c, t, s: f"{_shape(c)}, {t} tokens, {s} bytes each: a real cache takes",
         otherwise="Keys and values, in each layer, for each key head, `head_dim` numbers per token.",
     )  # fmt: skip
 
@@ -167,8 +167,8 @@ def _judge_fit(ctx: LabContext, function: Any) -> None:
         cases.append((config, weights + slots * slot + slot // 2, weights, length, size))
         cases.append((config, weights + slots * slot, weights, length, size))  # full to the last byte
     cases.append((config, weights // 2, weights, length, size))  # not even the weights fit
-    judge_numbers(
-        ctx, function, cases, _fit, _FIT,
+    judge_values(
+        ctx, function, cases, _fit, _FIT, read=number,
         show=lambda c, m, w, n, s: f"memory of {m} bytes, weights of {w}, slots of {kv_bytes(c, n, s)}",
         otherwise="What is left beside the weights, divided by the bytes of one slot, rounded down.",
     )  # fmt: skip
@@ -181,9 +181,9 @@ def _judge_speed(ctx: LabContext, function: Any) -> None:
         weights = kv_bytes(config, length, size) * int(ctx.rng.integers(3, 9))
         requests, bandwidth = int(ctx.rng.integers(2, 30)), float(ctx.rng.integers(100, 5000)) * 1e9
         cases.append((config, bandwidth, weights, requests, length, size))
-    judge_numbers(
+    judge_values(
         ctx, function, cases, _speed, _SPEED,
-        show=lambda c, b, w, r, n, s: (
+        read=number, show=lambda c, b, w, r, n, s: (
             f"{b / 1e9:g} GB/s, weights of {w} bytes, {r} requests with caches of {kv_bytes(c, n, s)} bytes"
         ),
         otherwise="Bytes per step: the weights once, the cache of each request. Tokens per step: `requests`.",

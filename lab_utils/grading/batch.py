@@ -106,6 +106,7 @@ def run_batch(
     """
     times = _times(plan)
     students = _students(find_submissions(submissions), out, plan, roster, times)
+    out.show_only({student.folder for student in students})
     settings = {
         "course": course_digest(),
         "hidden": dict(plan.hidden),

@@ -1,4 +1,4 @@
-"""The lean run: what a lab only shows is not run again, so that a class is graded in a tenth of the time.
+"""The lean run: what a lab only shows is not run again, so that a class is graded sooner.
 
 Answers are functions that get what they need as arguments, so a check needs the imports, helpers and literal
 values of the cells around it, and the lab's server; not the loads and pictures. A notebook that leans on

@@ -32,7 +32,6 @@ def write_outputs(
     text = grades_json(batch)
     items = analyse(json.loads(text)["students"])
     write_reports(batch, out, items)
-    out.forget_others({student.folder for student, _ in batch.students})
     warnings = remarks(batch)
     there = [name for name in _FORMATS if (out.root / f"{name}.csv").exists()]
     for name in dict.fromkeys([*formats, *there]):

@@ -77,12 +77,21 @@ class BatchFolder:
         """A student's folder: the report and the executed notebooks."""
         return self.root / "students" / folder
 
-    def forget_others(self, folders: Collection[str]) -> None:
-        """Remove reports and results of those who are not in the batch any more."""
-        for kind in (self.root / "students", self._own / "results", self._own / "intake"):
-            for path in kind.iterdir() if kind.is_dir() else ():
-                if path.name not in folders:
-                    shutil.rmtree(path, ignore_errors=True)
+    def show_only(self, folders: Collection[str]) -> None:
+        """Set the folders of students who are not in this batch aside; bring back those of students who are.
+
+        Their results stay: whoever comes back need not be run again.
+        """
+        shown, aside = self.root / "students", self._own / "aside"
+        for path in [*shown.iterdir()] if shown.is_dir() else []:
+            if path.name not in folders:
+                shutil.rmtree(aside / path.name, ignore_errors=True)
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / path.name)
+        for path in [*aside.iterdir()] if aside.is_dir() else []:
+            if path.name in folders:
+                shown.mkdir(exist_ok=True)
+                path.rename(shown / path.name)
 
     def keep(self, folder: str, result: LabResult, key: str, executed: bytes | None, name: str) -> None:
         """Store a result with its executed notebook, the notebook first.

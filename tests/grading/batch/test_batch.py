@@ -166,6 +166,8 @@ def test_deadlines_need_times(tmp_path: Path) -> None:
     batch, _ = graded(class_, tmp_path / "out", load_plan(tmp_path / "course.toml"))
     assert [grade.percent for grade in batch.grades] == [90, 100]
     assert "is not known: it counts as in time" in batch.grades[1].problem
+    report = (tmp_path / "out" / "students" / "ann" / "report.html").read_text()
+    assert "10.02 hours after the deadline: 1 day begun; that is 10 % of the points." in report
 
 
 def test_who_handed_in_nothing_has_a_row_too(tmp_path: Path) -> None:

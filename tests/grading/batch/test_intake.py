@@ -12,7 +12,7 @@ from lab_utils.errors import LabError
 from lab_utils.grading.intake import HandedIn, find_submissions, take_in
 from lab_utils.grading.names import Author, author_of, clean, folder_names
 from lab_utils.grading.recognise import lab_of
-from tests.grading.batch.made import FOREIGN, LAB1, notebook, one, shipped, taken, zipped
+from tests.grading.batch.made import FOREIGN, LAB1, ROOT, notebook, one, shipped, taken, zipped
 
 # Whose it is
 
@@ -77,6 +77,12 @@ def test_the_folder_of_one_student_is_not_taken_for_a_class(tmp_path: Path) -> N
     with pytest.raises(LabError, match="folder of one student"):
         find_submissions(tmp_path / "jane")
     assert [entry.author.student for entry in find_submissions(tmp_path)] == ["jane"]
+
+
+def test_the_courses_own_folder_is_not_taken_for_a_class() -> None:
+    with pytest.raises(LabError, match="course's own folder") as caught:
+        find_submissions(ROOT)
+    assert "one folder, zip or notebook for each student" in caught.value.fix
 
 
 # Which lab it is of

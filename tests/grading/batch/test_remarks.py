@@ -82,6 +82,7 @@ def test_nothing_old_lies_beside_new_grades(tmp_path: Path) -> None:
     class_ = class_of(tmp_path / "class", {"ann": "right", "bob": "wrong"})
     out = tmp_path / "out"
     graded(class_, out, PLAN, formats=["nbgrader"])
+    bobs = (class_ / "bob.zip").read_bytes()
     (class_ / "bob.zip").unlink()
     batch, runner = graded(class_, out, replace(PLAN, points={"1.5": 50}))
     assert not runner.calls
@@ -89,6 +90,10 @@ def test_nothing_old_lies_beside_new_grades(tmp_path: Path) -> None:
     (row,) = table(out / "nbgrader.csv")
     assert float(row["max_score"]) == batch.grades[0].possible > 50
     assert not (out / "canvas.csv").exists()
+    (class_ / "bob.zip").write_bytes(bobs)
+    _, runner = graded(class_, out, PLAN)
+    assert not runner.calls, "who comes back need not be run again"
+    assert (out / "students" / "bob" / f"{LABS['01'].notebook}.ipynb").is_file()
 
 
 def test_a_cell_that_uses_the_courses_checks_is_told() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab_utils.grading.analysis import analyse, hardest
-from lab_utils.grading.plan import CoursePlan, LabPlan, load_plan
+from lab_utils.grading.plan import CoursePlan, LabPlan, Partial, load_plan
 from lab_utils.grading.results import ExerciseResult, LabResult
 from lab_utils.progress.labs import LABS
 from lab_utils.progress.registry import failed
@@ -73,6 +73,13 @@ def test_a_report_says_what_was_expected_found_and_what_to_do(class_: Path, tmp_
     index = (tmp_path / "out" / "index.html").read_text()
     for link in re.findall(r'href="([^"]+)"', index):
         assert (tmp_path / "out" / link).is_file(), link
+
+
+def test_a_part_of_the_points_is_said(tmp_path: Path) -> None:
+    plan = CoursePlan(labs=(LabPlan("01"),), partial=(Partial("1.5", "write `it`", 0.5),))
+    graded(class_of(tmp_path / "class", {"ann": "wrong"}), tmp_path / "out", plan)
+    page = (tmp_path / "out" / "students" / "ann" / "report.html").read_text()
+    assert page.count("A part of the points is given for this mistake.") == 1
 
 
 def test_a_hidden_check_is_named_but_not_told_in_the_students_report(tmp_path: Path) -> None:

@@ -5,10 +5,9 @@ Each test brings a check of its own, as a hidden check of exercise 1.1.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,51 +21,8 @@ from lab_utils.grading.judge.server import MOST_ATTEMPTS
 from lab_utils.lab import Lab
 from lab_utils.progress import probes
 from lab_utils.progress.context import LabContext, Refusal, refuse
-from lab_utils.progress.registry import Checkpoint, Status, Verdict, passed
-from tests.grading.judge.world import JudgedWorld
-from tests.proofs.kit.labs import discover
-
-Check = Callable[[LabContext, Mapping[str, Any]], Verdict]
-
-
-class Bench:
-    """One kernel for all tests here, and a check that changes."""
-
-    def __init__(self) -> None:
-        self._check: Check = lambda ctx, answers: passed("nothing asked")
-        hidden = Checkpoint("1.1.1", "of the test", 1, 1, 1, ("answer",), self._judge, needs_server=False)
-        self.world = JudgedWorld(discover()[0], hidden=[hidden], bare=True)
-        self.first = self.world.under.checkpoints()[0]
-
-    def judge(self, code: str, check: Check) -> Verdict:
-        """The verdict of a check on a kernel's `answer`."""
-        self._check = check
-        self.world.ask(self.first, code)
-        ids = [id for id, _ in self.world.verdicts]
-        assert ids == ["1.1", "1.1.1"]
-        return self.world.verdicts[1][1]
-
-    def value(self, code: str, *args: Any, timeout: float = 10.0) -> Any:
-        """What a kernel's `answer` returns."""
-        found: list[Any] = []
-
-        def check(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
-            found.append(ctx.call(answers["answer"], *args, timeout=timeout))
-            return passed("it answered")
-
-        verdict = self.judge(code, check)
-        assert verdict.passed, verdict
-        return found[0]
-
-    def _judge(self, ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
-        return self._check(ctx, answers)
-
-
-@pytest.fixture(scope="module")
-def bench(private_folders: object) -> Iterator[Bench]:
-    made = Bench()
-    with made.world.running():
-        yield made
+from lab_utils.progress.registry import Status, Verdict, passed
+from tests.grading.judge.bench import Bench
 
 
 def test_a_hidden_check_runs_after_its_exercise_and_the_kernel_hears_of_the_exercise_alone(
@@ -173,76 +129,6 @@ def test_two_calls_at_once_do_not_wait_for_each_other(bench: Bench) -> None:
         return passed("both") if not barrier.broken else passed("one")
 
     assert bench.judge("def answer(meet):\n    meet()", check).found == "both"
-
-
-def test_a_coroutine_is_awaited_and_gathers_the_checks_own(bench: Bench) -> None:
-    running = most = 0
-
-    async def ask(number: int) -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.05)
-        running -= 1
-        return number
-
-    code = """
-import asyncio
-async def answer(ask):
-    return await asyncio.gather(*(ask(n) for n in range(5)))
-"""
-    assert bench.value(code, ask) == [0, 1, 2, 3, 4]
-    assert most == 5
-
-
-def test_a_loop_that_stands_still_makes_no_step_of_the_checks_coroutine(bench: Bench) -> None:
-    done: list[float] = []
-
-    async def ask() -> None:
-        await asyncio.sleep(0.05)
-        done.append(time.perf_counter())
-
-    code = """
-import asyncio, time
-async def answer(ask):
-    task = asyncio.ensure_future(ask())
-    await asyncio.sleep(0.01)
-    time.sleep(0.4)
-    await task
-"""
-    begin = time.perf_counter()
-    bench.value(code, ask)
-    assert done[0] - begin > 0.35
-
-
-def test_a_plain_function_may_run_a_loop_of_its_own(bench: Bench) -> None:
-    async def ask() -> int:
-        await asyncio.sleep(0.01)
-        return 5
-
-    code = (
-        "import asyncio\ndef answer(ask):\n    async def both():\n        return await ask() + await ask()\n"
-    )
-    assert bench.value(code + "    return asyncio.run(both())", ask) == 10
-
-
-def test_a_function_that_is_awaited_by_the_check_gets_functions_of_its_loop(bench: Bench) -> None:
-    loops: list[Any] = []
-
-    async def one() -> int:
-        loops.append(asyncio.get_running_loop())
-        return 1
-
-    def check(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
-        async def work() -> int:
-            loops.append(asyncio.get_running_loop())
-            return int(await answers["answer"](one)) + 1
-
-        return passed(str(ctx.call(work)))
-
-    code = "async def answer(ask):\n    return await ask()"
-    assert bench.judge(code, check).found == "2"
-    assert loops[0] is loops[1]
 
 
 def test_many_cases_are_one_message(bench: Bench) -> None:

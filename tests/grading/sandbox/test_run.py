@@ -14,6 +14,7 @@ import nbformat
 import psutil
 import pytest
 
+from lab_utils.grading.borrowed import BORROWED
 from lab_utils.grading.limits import Limits
 from lab_utils.grading.plan import CoursePlan
 from lab_utils.grading.results import Cause
@@ -62,8 +63,9 @@ def test_right_answers_earn_all_points_and_hidden_checks_are_asked(grade: Grade)
 
 
 def test_an_untouched_notebook_earns_nothing_and_says_that_it_is_not_solved(grade: Grade) -> None:
-    graded = grade(made.untouched())
+    graded = grade(made.with_cells(made.untouched(), "import lab_utils.checks.lab1"))
     assert graded.result.finished
+    assert graded.result.changes == (f"a cell of their own {BORROWED}",)
     assert points(graded) == {"1.1": 0, "1.5": 0}
     assert all("not solved yet" in one.found for one in graded.result.exercises if one.id in made.EXERCISES)
 
