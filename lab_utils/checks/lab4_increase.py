@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -12,8 +13,10 @@ from lab_utils.checks.lab2_live import place_timed
 from lab_utils.monitoring import scrape
 from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
+from lab_utils.server.base import Server
 
 _NAME = "nv_inference_request_success"
+_LAG_S = 3.0
 Readings = list[tuple[float, dict[str, float]]]
 """Moment in seconds, and the value of each series."""
 
@@ -180,13 +183,25 @@ def _live(ctx: LabContext) -> tuple[Readings, int]:
     readings: Readings = []
     for counts in ((before, first), (second,)):
         server = ctx.fresh_server(repository, options=["--disable-auto-complete-config"], wait_for=["timed"])
+        asked = 0
         for count in counts:
             for _ in range(count):
                 post(server.endpoints.http, "/v2/models/timed/infer", body)
-            page = scrape(server)
-            readings.append((page.at, {str(k): v for k, v in page.series(_NAME, model="timed").items()}))
+            asked += count
+            readings.append(_counted(server, asked))
         server.stop(0)
     return readings, first + second
+
+
+def _counted(server: Server, requests: int) -> tuple[float, dict[str, float]]:
+    """The server's page, once it counts all requests: the last ones may lag behind their answers."""
+    end = time.monotonic() + _LAG_S
+    while True:
+        page = scrape(server)
+        series = {str(labels): value for labels, value in page.series(_NAME, model="timed").items()}
+        if sum(series.values()) >= requests or time.monotonic() > end:
+            return page.at, series
+        time.sleep(0.02)
 
 
 @checkpoint(

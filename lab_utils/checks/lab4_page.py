@@ -235,7 +235,7 @@ def _judge_live(ctx: LabContext, answers: Mapping[str, Any]) -> int:
     }
     for _ in range(int(ctx.rng.integers(2, 7))):
         post(server.endpoints.http, "/v2/models/mnist_mlp/infer", body)
-    wanted = probes.read_statistics(server.endpoints.http, "mnist_mlp").success_count
+    wanted = probes.settled_statistics(server.endpoints.http, "mnist_mlp").success_count
     page = probes.http_get(server.endpoints.metrics, "/metrics").text
     found = ctx.call(answers["total"], page, _COUNTERS[0], "mnist_mlp")
     if found != wanted:
