@@ -52,7 +52,8 @@ class Region:
 
     def _post(self, action: str, body: dict[str, object]) -> None:
         url = f"{self.server.endpoints.http_url}/v2/systemsharedmemory/region/{self.name}/{action}"
-        httpx.post(url, json=body, timeout=10, trust_env=False).raise_for_status()
+        headers = self.server.headers
+        httpx.post(url, json=body, headers=headers, timeout=10, trust_env=False).raise_for_status()
 
     def write(self, images: Array) -> None:
         """Copy the images into the region."""

@@ -10,10 +10,12 @@ from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab_utils import folders
 from lab_utils import server as triton
 from lab_utils.errors import LabError
 from lab_utils.explain_hook import install
 from lab_utils.lab_repository import RepositoryTools
+from lab_utils.paths import state_home
 from lab_utils.progress import panel as panels
 from lab_utils.progress import render
 from lab_utils.progress.context import LabContext
@@ -86,6 +88,8 @@ class Lab(RepositoryTools):
         self._checkpoints = self._spec.checkpoints()
         context = LabContext.of(self.number)
         self.work, self.repository, self._name = context.work, context.repository, context.server_name
+        folders.require(self.work, "for your work", "TRITON_LAB_WORK")
+        folders.require(state_home(), "for the records of your servers", "TRITON_LAB_HOME")
         self.store = ProgressStore(self.work.parent / "progress.json")
         self._explain_hook = install(ipython_shell(), self)
         copied = copy_models(self._spec.models, self.repository)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_utils.paths import project_root
+from lab_utils.server import keys
 from lab_utils.server.base import Server
 
 JUDGE_VARIABLE = "TRITON_LAB_JUDGE"
@@ -22,7 +23,10 @@ def ipython_shell() -> Any:
 
 
 def prepare_environment() -> None:
-    """For what the notebook's own cells run: `!triton-lab` is found, and no proxy gets loopback requests."""
+    """For what the notebook's own cells run: `!triton-lab` is found, and no proxy gets loopback requests.
+
+    Where several users share the machine, the cells' clients send the key of the lab's servers.
+    """
     own = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     if own not in path:
@@ -31,6 +35,10 @@ def prepare_environment() -> None:
         spared = [host for host in os.environ.get(name, "").split(",") if host]
         missing = [host for host in ("127.0.0.1", "localhost") if host not in spared]
         os.environ[name] = ",".join([*spared, *missing])
+    if keys.shared_host():
+        from lab_utils.server.key_clients import install
+
+        install()
 
 
 def caller_namespace() -> MutableMapping[str, Any]:
@@ -63,10 +71,11 @@ def about_runtime(runtime: str) -> str:
 
 
 def server_line(server: Server) -> str:
-    """A server in one line: name, runtime, process, addresses."""
+    """A server in one line: name, runtime, process, addresses; in a second one whether it is closed."""
     at = server.endpoints
     process = f", process {server.pid}" if server.pid else ""
-    return f"{server.name} ({server.runtime}{process}): http {at.http}, grpc {at.grpc}, metrics {at.metrics}"
+    line = f"{server.name} ({server.runtime}{process}): http {at.http}, grpc {at.grpc}, metrics {at.metrics}"
+    return f"{line}\n{keys.ABOUT}" if server.headers else line
 
 
 def short_path(path: Any) -> str:

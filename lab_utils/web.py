@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ssl
+from collections.abc import Mapping
 
 import httpx
 
@@ -24,6 +25,6 @@ def get(url: str, timeout: float) -> httpx.Response:
     return httpx.get(url, timeout=timeout, trust_env=False, verify=tls())
 
 
-def post(url: str, timeout: float) -> httpx.Response:
-    """`POST url` without a body; else as `get`."""
-    return httpx.post(url, timeout=timeout, trust_env=False, verify=tls())
+def post(url: str, timeout: float, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    """`POST url` without a body, with these headers; else as `get`."""
+    return httpx.post(url, timeout=timeout, trust_env=False, verify=tls(), headers=headers)

@@ -1219,7 +1219,7 @@ lab.explain_automatically = False  # in the gallery you diagnose
 gallery, spare = build_gallery(lab.work / "gallery"), spare_network(lab.work)
 options = ["--disable-auto-complete-config"]
 second = triton.start(gallery, name="lab02-gallery", lifetime="kernel", options=options)
-index = httpx.post(f"{second.endpoints.http_url}/v2/repository/index").json()
+index = httpx.post(f"{second.endpoints.http_url}/v2/repository/index", headers=second.headers).json()
 print(describe(gallery, index, second.logs()), CAUSES, sep="\n\n")
 
 # %% [markdown]
@@ -1332,7 +1332,7 @@ lab.tree(complete)
 lab.lint(complete)
 
 second = triton.start(complete, name="lab02-complete", lifetime="kernel", wait_for=names)
-for entry in httpx.post(f"{second.endpoints.http_url}/v2/repository/index").json():
+for entry in httpx.post(f"{second.endpoints.http_url}/v2/repository/index", headers=second.headers).json():
     print(entry["name"], entry["version"], entry["state"])
 second.stop()
 

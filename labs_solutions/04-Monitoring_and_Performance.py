@@ -365,7 +365,8 @@ else:
         window = watcher.window()
         print(readers, f"{window.rate('llama_generated_tokens_total'):.0f} tokens/s, TTFT:")
         print("   ", dict(sorted(histogram(window, "llama_time_to_first_token_seconds").items())))
-    httpx.post(f"http://{http}/v2/repository/models/llama/unload")
+    # server.headers: empty on a machine of your own
+    httpx.post(f"http://{http}/v2/repository/models/llama/unload", headers=server.headers)
 
 # %% [markdown]
 # ### Exercise 4.4 · What a reader feels
@@ -534,7 +535,7 @@ for letter in "abc":
         table = report(seen[letter, clients], [kiosk.name, *kiosk.steps])
         columns = ["requests_per_second", "request_ms", "queue_ms", "compute_infer_ms", "mean_batch"]
         print(f"{clients} clients", table[columns].round(1).to_string(), sep="\n", end="\n\n")
-    httpx.post(f"http://{http}/v2/repository/models/{kiosk.name}/unload")
+    httpx.post(f"http://{http}/v2/repository/models/{kiosk.name}/unload", headers=server.headers)
 
 # %% [markdown]
 # ### Exercise 4.6 · Where the time goes

@@ -35,6 +35,7 @@ need() { # command, package, what is skipped without it
 need chromium chromium "the test of JupyterLab in a real browser"
 need dockerd docker.io "the tests of the docker runtime against a real engine"
 need iptables iptables "the tests of the docker runtime against a real engine"
+need docker-compose docker-compose "the tests of the stack of containers"
 need ip iproute2 "the tests of the docker runtime against a real engine"
 need unshare util-linux "the tests of the docker runtime against a real engine"
 need curl curl "the curl lines of the labs"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lab_utils.progress.context import LabContext, Refusal, refuse
 from lab_utils.progress.recorder import Recorder
 from lab_utils.progress.wire import Recorded
+from lab_utils.server import keys
 
 # What a client raises when nothing answers at the address.
 CONNECTION_ERRORS = {
@@ -214,6 +215,7 @@ def judge_digits(name: str, found: Any, scores: NDArray[np.float32]) -> None:
 def post(
     address: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = 60.0
 ) -> httpx.Response:
-    """POST a JSON body to a server, past any proxy that the environment names."""
-    with httpx.Client(trust_env=False, timeout=timeout) as client:
+    """POST a JSON body to a server, with its key if it has one, past any proxy that the environment names."""
+    headers = keys.headers_for(address)
+    with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as client:
         return client.post(f"http://{address}{path}", json=body or {})

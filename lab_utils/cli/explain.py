@@ -105,12 +105,14 @@ def _load(server: Server, model: str) -> None:
     import httpx
 
     from lab_utils.diagnosis import explain_log
+    from lab_utils.server import keys
 
     def ask() -> None:
         url = f"{server.endpoints.http_url}/v2/repository/models/{model}/load"
         # The server may end, or be stopped meanwhile: its log says so.
         with contextlib.suppress(httpx.HTTPError):
-            httpx.post(url, timeout=_LONGEST_LOAD, trust_env=False)
+            headers = keys.headers_for(server.endpoints.http)
+            httpx.post(url, headers=headers, timeout=_LONGEST_LOAD, trust_env=False)
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()

@@ -40,6 +40,21 @@ def demo() -> None:
         raise typer.Exit(1)
 
 
+def pull(
+    image: Annotated[
+        str | None, typer.Argument(help="Default: TRITON_LAB_IMAGE, else NVIDIA's Triton (about 15 GB).")
+    ] = None,
+) -> None:
+    """Pull the image of the docker runtime, and say in plain words why when it does not come."""
+    from lab_utils.server.docker_pull import pull as pull_image
+    from lab_utils.server.docker_settings import DockerSettings
+
+    wanted = image or DockerSettings.from_environment().image
+    output.say(f"Pulling {wanted} ...")
+    pull_image(wanted, output.say)
+    output.say(f"The image {wanted} is here.")
+
+
 def fetch_prometheus(
     from_images: Annotated[
         bool,

@@ -9,8 +9,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lab_utils.cli import bench, course, explain, grading, handout, jupyter, lint, output, repository, servers
-from lab_utils.cli.machine import demo, doctor, fetch_prometheus
+from lab_utils.cli import (
+    bench,
+    course,
+    explain,
+    grading,
+    handout,
+    jupyter,
+    lint,
+    output,
+    repository,
+    servers,
+    stack,
+)
+from lab_utils.cli.machine import demo, doctor, fetch_prometheus, pull
 from lab_utils.errors import LabError
 
 
@@ -43,12 +55,16 @@ app = typer.Typer(
 app.command(rich_help_panel="Machine")(doctor)
 app.command(rich_help_panel="Machine")(demo)
 app.command(rich_help_panel="Machine")(fetch_prometheus)
+app.command(rich_help_panel="Machine")(pull)
 
 app.command(rich_help_panel="Servers")(servers.start)
 app.command(rich_help_panel="Servers")(servers.status)
 app.command(rich_help_panel="Servers")(servers.logs)
 app.command(rich_help_panel="Servers")(servers.stop)
+app.command(rich_help_panel="Servers")(servers.key)
 app.command(rich_help_panel="Servers")(bench.bench)
+app.command(rich_help_panel="Servers")(stack.up)
+app.command(rich_help_panel="Servers")(stack.down)
 
 app.command(rich_help_panel="Model repository")(repository.tree)
 app.command(rich_help_panel="Model repository")(repository.config)

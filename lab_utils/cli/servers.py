@@ -109,8 +109,11 @@ def start(
     for key in ("http", "grpc", "metrics", "log"):
         output.say(f"  {key:<8} {facts[key] or '-'}")
     output.say(f"Try:  curl -i {server.endpoints.http_url}/v2/health/ready")
+    if server.headers:
+        output.say("Its load, shared-memory, trace and log APIs want its key: triton-lab key prints it.")
     if left_out and server.runtime != "remote":
-        load = f"curl -X POST {server.endpoints.http_url}/v2/repository/models/llama/load"
+        opening = f"-H @<(triton-lab key {server.name}) " if server.headers else ""
+        load = f"curl {opening}-X POST {server.endpoints.http_url}/v2/repository/models/llama/load"
         output.say(f"Not loaded: {', '.join(left_out)}. They need PyTorch; load one when you want it: {load}")
     if server.runtime != "remote":
         output.say(f"Stop: triton-lab stop {server.name}")
@@ -203,6 +206,29 @@ def logs(
         if not alive:
             return
         time.sleep(0.3)
+
+
+def key(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the server. Default: the only one that runs.")
+    ] = None,
+) -> None:
+    """Print the header that opens a server which is closed because users share this machine.
+
+    For curl: curl -H @<(triton-lab key) -X POST http://.../v2/repository/index. So the key stands on no
+    command line, where other users could read it.
+    """
+    from lab_utils.server import keys
+
+    server = _pick(name)
+    if not server.headers:
+        raise LabError(
+            f"The server `{server.name}` has no key.",
+            why="It is not closed: every program that reaches it may load models.",
+            fix=f"Nothing is needed on a machine of your own. Where others use it, set "
+            f"{keys.SHARED_HOST_VARIABLE}=1 and start the server again.",
+        )
+    print(f"{keys.HEADER}: {server.headers[keys.HEADER]}")
 
 
 def _pick(name: str | None) -> Server:

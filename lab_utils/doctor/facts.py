@@ -22,6 +22,7 @@ from typing import TypeVar
 import psutil
 
 from lab_utils import paths
+from lab_utils.doctor.shared import SharedFacts, collect_shared
 from lab_utils.monitoring import tools
 
 T = TypeVar("T")
@@ -104,6 +105,7 @@ class Facts:
     leftovers: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     state_error: str = ""
+    shared: SharedFacts = field(default_factory=SharedFacts)
 
 
 def collect() -> Facts:
@@ -140,6 +142,7 @@ def collect() -> Facts:
         leftovers=leftovers,
         broken=broken,
         state_error=state_error,
+        shared=_try(collect_shared, SharedFacts()),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lab_utils.doctor.facts import Facts
 from lab_utils.doctor.finding import Check, Finding, failed, passed, warned
+from lab_utils.doctor.shared import check_shared_host
 
 SHM_NEEDED = 32
 """MiB. One batch of 8192 digits is 24.5 MiB, its answer 0.3 MiB; each model adds 1 MiB of its own."""
@@ -157,4 +158,5 @@ SYSTEM_CHECKS: dict[str, Check] = {
     "disk": check_disk,
     "memory": check_memory,
     "servers": check_servers,
+    "shared-host": check_shared_host,
 }

@@ -15,6 +15,7 @@ from lab_utils.progress.labs import LABS
 
 # At the top of the project. .gitignore is in the package, so that a student may keep a history of their own.
 _TOP = (
+    ".dockerignore",
     ".gitignore",
     "CHANGELOG.md",
     "LICENSE",
@@ -26,13 +27,15 @@ _TOP = (
 )
 # Folder: endings that belong to it. "*" takes every file that no run leaves behind.
 _FOLDERS: dict[str, tuple[str, ...]] = {
-    "docker": (".yml", ".json"),
+    "docker": ("*",),
     "docs": (".md", ".png"),
     "lab_utils": ("*",),
     "labs": (".ipynb",),
     "model_repository": (".pbtxt", ".py"),
 }
 _SINGLE = ("scripts/preflight.sh",)
+# What the stack keeps beside its compose file when it is started by hand: passwords, addresses.
+_NEVER = ("docker/secrets", "docker/targets")
 # Pages for those who teach and write.
 TEACHERS_PAGES = ("docs/instructors.md", "docs/writing-exercises.md")
 _LEFT_BY_RUNS = (".pyc", ".pyo", ".onnx", ".pt", ".tmp", ".lock", ".log", ".orig", ".rej", ".swp")
@@ -77,7 +80,7 @@ def _walk(root: Path, folder: Path) -> list[Path]:
 
 
 def _belongs(path: Path, endings: tuple[str, ...]) -> bool:
-    if path.suffix in _LEFT_BY_RUNS:
+    if path.suffix in _LEFT_BY_RUNS or path.parent.as_posix() in _NEVER:
         return False
     if path.parts[0] == "labs":  # the course's own notebooks, not a copy that somebody made beside them
         return path.as_posix() in {f"labs/{spec.notebook}.ipynb" for spec in LABS.values()}

@@ -15,6 +15,7 @@ from lab_utils.incidents.causes import CAUSES, MENDS, mended
 from lab_utils.incidents.crowd import CACHED, Crowd
 from lab_utils.incidents.layout import ENSEMBLE, HEALTHY, OPTIONS, Setting, write_model, write_museum
 from lab_utils.incidents.observation import SECONDS, Observation, observe
+from lab_utils.server import keys
 from lab_utils.server.base import Server
 from lab_utils.tracing import TraceReceiver, trace_options
 
@@ -102,7 +103,9 @@ class Museum:
         self._post(f"/v2/repository/models/{model}/load")
 
     def _post(self, path: str) -> None:
-        answer = httpx.post(f"{self.server.endpoints.http_url}{path}", trust_env=False, timeout=60)
+        at = self.server.endpoints
+        headers = keys.headers_for(at.http)
+        answer = httpx.post(f"{at.http_url}{path}", headers=headers, trust_env=False, timeout=60)
         if answer.status_code != 200:
             raise LabError(
                 f"The museum's server refuses {path}.",

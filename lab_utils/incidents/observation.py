@@ -14,6 +14,7 @@ import tritonclient.http as httpclient
 from lab_utils.incidents.crowd import Client, Crowd
 from lab_utils.incidents.layout import ENSEMBLE
 from lab_utils.monitoring.window import Window, watch
+from lab_utils.server import keys
 
 if TYPE_CHECKING:
     from lab_utils.server.base import Server
@@ -45,7 +46,8 @@ class Observation:
 
 def repository_index(server: Server) -> list[dict[str, Any]]:
     """What the server says about every model of its repository."""
-    answer = httpx.post(f"{server.endpoints.http_url}/v2/repository/index", trust_env=False, timeout=10)
+    url, headers = f"{server.endpoints.http_url}/v2/repository/index", keys.headers_for(server.endpoints.http)
+    answer = httpx.post(url, headers=headers, trust_env=False, timeout=10)
     return list(answer.json())
 
 

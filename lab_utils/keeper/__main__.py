@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lab_utils.keeper import hidden
 from lab_utils.keeper.identity import ProcessId, boot_id, kill_all, marked, remove_regions
 
 _PR_SET_PDEATHSIG = 1
@@ -36,6 +37,7 @@ _RECORD_POLL_SECONDS = 1.0
 def write_atomic(path: Path, data: dict[str, Any]) -> None:
     """Replace a JSON file in one step, so that a reader never sees half of it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.touch(mode=0o600)  # a record may hold a key
     temporary.write_text(json.dumps(data, indent=1))
     temporary.replace(path)
 
@@ -52,8 +54,9 @@ class Keeper:
 
     Args:
         spec: What to start and how long to keep it: `id`, `argv`, `env`, `log`, `record_path`,
-            `record`, `shm_prefix`, `exit_timeout` (s), `idle` (s, 0 for never), `metrics_url`, and
-            `parent` (pid and start time of the process to live with, or null).
+            `record`, `shm_prefix`, `exit_timeout` (s), `idle` (s, 0 for never), `metrics_url`,
+            `parent` (pid and start time of the process to live with, or null), and `hidden` (pairs of an
+            index in `argv` and the argument that no other user may read in its place).
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -72,8 +75,9 @@ class Keeper:
         if not self._is_ours():  # the starter was killed, and another start has taken the name since
             return 0
         with Path(self.spec["log"]).open("ab", buffering=0) as log:
-            child = subprocess.Popen(
+            child = hidden.start(
                 self.spec["argv"],
+                dict(self.spec.get("hidden", [])),
                 env=self.spec["env"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -61,6 +61,10 @@ def main() -> int:
     pid, started, label = sys.argv[1:4]
     wait_for_end(ProcessId(int(pid), int(started)))
     remove(label)
+    with contextlib.suppress(Exception):  # the stack's Prometheus, if one runs, reads it no more
+        from lab_utils.stack import targets
+
+        targets.leave(label.partition("=")[2])
     with contextlib.suppress(OSError):  # regions that the container's root made, and we may not remove
         remove_regions(f"tl{label.partition('=')[2]}")
     return 0

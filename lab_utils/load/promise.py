@@ -12,6 +12,7 @@ import tritonclient.http as httpclient
 from lab_utils.load.crew import LoadError
 from lab_utils.load.generation import run_generation
 from lab_utils.load.generation_result import GenerationResult
+from lab_utils.server import keys
 
 if TYPE_CHECKING:
     from lab_utils.server.base import Server
@@ -69,7 +70,8 @@ def load_engine(server: Server, settings: Mapping[str, int | str]) -> None:
         server.endpoints.http, connection_timeout=_LOAD_SECONDS, network_timeout=_LOAD_SECONDS
     ) as client:
         try:
-            client.load_model(MODEL, config=json.dumps(config))
+            headers = keys.headers_for(server.endpoints.http)
+            client.load_model(MODEL, headers, config=json.dumps(config))
         except httpclient.InferenceServerException as error:
             raise LoadError(
                 f"Triton does not load the engine with {dict(settings)}.",

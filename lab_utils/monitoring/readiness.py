@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from lab_utils import web
 from lab_utils.errors import LabError
 from lab_utils.monitoring.exporter import Exporter
+from lab_utils.server import keys
 from lab_utils.server.base import Endpoints, Server
 
 # The course's Prometheus gives up a page after 1 s: by then a server that hangs must be a 0 on it.
@@ -74,10 +75,11 @@ class _Readiness(Collector):
         end = time.monotonic() + _TIMEOUT_S
         try:
             found = self._where() if callable(self._where) else self._where
-            url = (found if isinstance(found, Endpoints) else found.endpoints).http_url
+            at = found if isinstance(found, Endpoints) else found.endpoints
+            url, headers = at.http_url, keys.headers_for(at.http)
             ready = web.get(f"{url}/v2/health/ready", _TIMEOUT_S).status_code == 200
             left = max(_TIMEOUT_S / 4, end - time.monotonic())
-            index = web.post(f"{url}/v2/repository/index", left).raise_for_status().json()
+            index = web.post(f"{url}/v2/repository/index", left, headers).raise_for_status().json()
             return ready, {entry["name"] for entry in index if entry.get("state") == "READY"}
         except (httpx.HTTPError, httpx.InvalidURL, LabError, ValueError):
             # Nobody answers, or not a Triton: neither the server nor a model is ready then.

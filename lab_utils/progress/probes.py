@@ -13,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab_utils.errors import LabError
+from lab_utils.server import keys
 
 
 def http_get(address: str, path: str, timeout: float = 5.0) -> httpx.Response:
-    """GET `path` from `host:port`, past any proxy that the environment names.
+    """GET `path` from `host:port`, with its key if it has one, past any proxy that the environment names.
 
     Raises:
         httpx.HTTPError: Nothing answers there, or not in time.
     """
-    with httpx.Client(trust_env=False, timeout=timeout) as client:
+    headers = keys.headers_for(address)
+    with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as client:
         return client.get(f"http://{address}{path}")
 
 

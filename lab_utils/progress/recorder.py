@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from lab_utils.progress.wire import Flight, Http1Parser, Http2Parser, Recorded, is_http2
+from lab_utils.server import keys
 
 _CHUNK = 1 << 18
 
@@ -68,12 +69,14 @@ class Recorder:
         return [f"{request.method} {request.path}" for request in self.requests]
 
     def __enter__(self) -> Recorder:
+        keys.stand_in_for(self.address, self.target)
         threading.Thread(target=self._accept, name="recorder", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        keys.stand_in_for(self.address, None)
         # A thread in accept() keeps the port open past close(); shutdown() wakes it.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

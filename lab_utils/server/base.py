@@ -69,6 +69,11 @@ class Server(Protocol):
         ...
 
     @property
+    def headers(self) -> dict[str, str]:
+        """Headers that open the APIs which are closed where users share a machine; empty elsewhere."""
+        ...
+
+    @property
     def repository(self) -> Path | None:
         """Its model repository on this machine; None for a remote server."""
         ...

@@ -102,6 +102,8 @@ def load_failure(endpoints: Endpoints, model: str, log: str) -> ServerError | No
     """
     try:
         entries = [e for e in probe.repository_index(endpoints) if e.get("name") == model]
+    except httpx.HTTPStatusError as error:
+        return _unreadable(error.response.text)
     except httpx.HTTPError:
         return None
     if any(e.get("state") in ("LOADING", "READY") for e in entries):
@@ -129,6 +131,16 @@ def load_failure(endpoints: Endpoints, model: str, log: str) -> ServerError | No
         why=told.cause or f"Triton says: {said}",
         fix=told.fix or "Correct what Triton names, then load the model again.",
         details="\n".join([*(f"Triton says: {r}" for r in reasons), *told.log_lines]),
+    )
+
+
+def _unreadable(said: str) -> ServerError | None:
+    """The error for a server that runs and cannot read its whole model repository; None for another cause."""
+    match = best_match(said)
+    if match is None or match.rule.family != "layout":
+        return None
+    return ServerError(
+        "The server cannot read its model repository.", why=match.cause, fix=match.fix, details=said
     )
 
 

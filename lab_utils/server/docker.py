@@ -14,6 +14,7 @@ from typing import Any
 from lab_utils import paths
 from lab_utils.keeper.identity import remove_regions
 from lab_utils.server import (
+    docker_ends,
     docker_engine,
     docker_errors,
     docker_launch,
@@ -27,6 +28,7 @@ from lab_utils.server.base import Endpoints, Lifetime, ServerError
 from lab_utils.server.docker_engine import LABEL
 from lab_utils.server.docker_settings import DockerSettings
 from lab_utils.server.waiting import until_ready
+from lab_utils.stack import targets
 
 _log = logging.getLogger("triton-lab")
 
@@ -82,6 +84,7 @@ class DockerServer:
         self.settings = (settings or DockerSettings.from_environment()).override(image, gpu, shm_size)
         self.wanted_ports = ports
         self.writable = writable
+        self.headers: dict[str, str] = {}
         self.notes: list[str] = []
         self.gpus: list[str] = []
         self.ended: records.Ended | None = None
@@ -174,7 +177,8 @@ class DockerServer:
             self._spec = self._wanted()
         client = docker_engine.connect()
         docker_engine.require_image(client, self.settings.image)
-        with records.lock(self.name):
+        self._spec = replace(self.spec, user=docker_engine.own_user(client, self.settings.image))
+        with docker_engine.answering(), records.lock(self.name):
             old = self._same_name(client)
             if old is not None and self._can_reuse(old):
                 self._container, self._spec = old._container, old._spec
@@ -225,6 +229,8 @@ class DockerServer:
             self._create(client)
             self._wait_live()
             self._check_gpu()
+            metrics = line.container_ports(self.spec.command)["metrics"]
+            targets.join(client, self._container, launch=self.launch, name=self.name, port=metrics)
         except BaseException:  # also a keyboard interrupt: nothing may stay behind
             self._end(timeout=0)
             raise
@@ -254,7 +260,7 @@ class DockerServer:
             if docker_launch.answers(self.spec, self.endpoints):
                 return
             time.sleep(0.05)
-        raise docker_errors.silent(self.name, self.timeout, self.logs(), self.log_path)
+        raise docker_ends.silent(self.name, self.timeout, self.logs(), self.log_path)
 
     def _check_gpu(self) -> None:
         """Look for the GPU inside the container: that it started proves nothing."""
@@ -273,7 +279,14 @@ class DockerServer:
         Raises:
             ServerError: The container ended, the model failed to load (with its reason), or time is up.
         """
-        until_ready(self, model, timeout, lambda: self._exit_error(self._state()))
+        try:
+            until_ready(self, model, timeout, lambda: self._exit_error(self._state()))
+        except docker_errors.EngineError:
+            raise
+        except ServerError as error:
+            if self._container is not None and docker_launch.memory_ran_out(self._container):
+                raise docker_ends.starved(self.name, model, self.spec.memory, error) from error
+            raise
 
     def stop(self, timeout: float = 15.0) -> None:
         """SIGTERM, on which Triton drains and exits with 0; SIGKILL after `timeout` (0: at once); remove."""
@@ -300,6 +313,7 @@ class DockerServer:
                 self._container.remove(force=True, v=True)
             self._container = None
         if self._spec is not None:
+            targets.leave(self.launch)
             if self._spec.ipc == "host":
                 with contextlib.suppress(OSError):  # regions that the container's root made
                     remove_regions(f"tl{self.launch}")
@@ -315,5 +329,5 @@ class DockerServer:
 
     def _exit_error(self, state: dict[str, Any]) -> ServerError:
         if not state:
-            return docker_errors.gone(self.name)
-        return docker_errors.exited(self.name, state, self.logs(), self.log_path, memory=self.spec.memory)
+            return docker_engine.stopped() or docker_ends.gone(self.name)
+        return docker_ends.exited(self.name, state, self.logs(), self.log_path, memory=self.spec.memory)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lab_utils import paths
+from lab_utils.server import docker_ends
 from lab_utils.server import docker_errors as errors
 
 LABEL = "triton-lab"
@@ -71,6 +74,30 @@ def connect(timeout: float = 60.0) -> Any:
     return client
 
 
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """For calls of the SDK: an engine that stops meanwhile is an error of ours.
+
+    Raises:
+        EngineError: ENGINE_STOPPED.
+    """
+    import requests
+
+    try:
+        yield
+    except requests.exceptions.RequestException as error:
+        raise docker_ends.engine_stopped(engine_address(), error) from error
+
+
+def stopped() -> errors.EngineError | None:
+    """The error when no engine answers now; None when one does."""
+    try:
+        connect(timeout=5).close()
+    except errors.EngineError as error:
+        return docker_ends.engine_stopped(engine_address(), error)
+    return None
+
+
 def require_image(client: Any, image: str) -> None:
     """Make sure that an image has been pulled.
 
@@ -85,6 +112,18 @@ def require_image(client: Any, image: str) -> None:
         raise errors.image_absent(image, error) from error
     except docker.errors.APIError as error:  # a name that cannot be one: `Image:Name`
         raise errors.image_absent(image, error) from error
+
+
+def own_user(client: Any, image: str) -> str:
+    """`uid:gid` of this user for an image that says it runs as any user; empty: the image's own user.
+
+    Files that only this user may read, and shared memory of a client, can then be read in the container.
+    """
+    if client.images.get(image).labels.get(f"{LABEL}.user") != "any":
+        return ""
+    if "name=rootless" in (client.info().get("SecurityOptions") or []):
+        return "0:0"  # root inside of a rootless engine's container is this user
+    return f"{os.getuid()}:{os.getgid()}"
 
 
 def problem(image: str) -> errors.EngineError | None:

@@ -7,10 +7,8 @@ import re
 import subprocess
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
-from lab_utils.server import diagnosis, ports
+from lab_utils.server import ports
 from lab_utils.server.base import ServerError
 
 # The 24.06 image of the same series was measured with 15.5 GB unpacked.
@@ -33,6 +31,10 @@ class Fault(StrEnum):
     PROGRAM_ABSENT = "no tritonserver in the image"
     EXITED = "container exited"
     OUT_OF_MEMORY = "out of memory"
+    ENGINE_STOPPED = "engine stopped"
+    REGISTRY = "registry unreachable"
+    IMAGE_REFUSED = "image refused by the registry"
+    DISK_FULL = "disk full"
     OTHER = "refused by the engine"
 
 
@@ -124,7 +126,8 @@ def image_absent(image: str, error: Exception | None = None) -> EngineError:
         Fault.IMAGE_ABSENT,
         f"The image `{image}` is not on this machine.",
         why=f"It has not been pulled yet, and the course does not download it unasked.{size}",
-        fix=f"Run `docker pull {image}`, or name another image in TRITON_LAB_IMAGE.",
+        fix=f"Run `docker pull {image}` (`triton-lab pull` does the same, and says why when it fails), or "
+        "name another image in TRITON_LAB_IMAGE.",
         details=text_of(error) if error else "",
     )
 
@@ -210,58 +213,6 @@ def explain(error: Exception, *, image: str, name: str, wanted: Mapping[int, int
         why=f"It says: {text.strip()}",
         fix="Try the same by hand: `print(server.run_line())` prints the `docker run` command.",
         details=text,
-    )
-
-
-def exited(name: str, state: Mapping[str, Any], log: str, log_path: Path, *, memory: str = "") -> EngineError:
-    """The error for a container that is not running any more: how it ended and why.
-
-    Args:
-        name: The server's name.
-        state: `State` of the engine's answer: `ExitCode`, `OOMKilled`.
-        log: Everything the server printed.
-        log_path: Where the log is kept.
-        memory: The container's memory limit, for the message.
-    """
-    code = int(state.get("ExitCode") or 0)
-    details = diagnosis.excerpt(log, log_path)
-    if state.get("OOMKilled"):
-        limit = f" of {memory}" if memory else ""
-        return EngineError(
-            Fault.OUT_OF_MEMORY,
-            f"The container of `{name}` was killed because it ran out of memory.",
-            why=f"Triton, its models and its Python stubs need more than the container's limit{limit}.",
-            fix="Raise TRITON_LAB_MEMORY or leave it out, serve fewer models or fewer instances.",
-            details=details,
-        )
-    finding = diagnosis.after_death(log, code - 128 if code > 128 else None)
-    signal = f" (signal {code - 128})" if code > 128 else ""
-    return EngineError(
-        Fault.EXITED,
-        f"The container of `{name}` ended with exit code {code}{signal}.",
-        why=finding.cause if finding else "The log does not name a cause that this course knows.",
-        fix=finding.fix if finding else "Read the lines below, mend what they name, and start it again.",
-        details=details,
-    )
-
-
-def silent(name: str, seconds: float, log: str, log_path: Path) -> ServerError:
-    """The container runs and Triton does not answer."""
-    finding = diagnosis.first_cause(log)
-    return ServerError(
-        f"The server `{name}` did not answer within {seconds:.0f} seconds.",
-        why=finding.cause if finding else "It is still loading its models, or it hangs.",
-        fix=finding.fix if finding else "Give it more time (`timeout=`), or read the lines below.",
-        details=diagnosis.excerpt(log, log_path),
-    )
-
-
-def gone(name: str) -> ServerError:
-    """There is no container any more."""
-    return ServerError(
-        f"The container of the server `{name}` is gone.",
-        why="It was stopped, somebody removed it, or the container engine was shut down.",
-        fix="Start it again: `lab.start()` in a notebook, or `triton-lab start`.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,20 @@ def gpus_inside(container: Any) -> tuple[list[str], str]:
         return [], errors.text_of(error)
     text = answer.output.decode(errors="replace")
     return (errors.gpu_lines(text) if answer.exit_code == 0 else []), text
+
+
+def memory_ran_out(container: Any) -> bool:
+    """True when the kernel killed a process of a running container because its memory limit was reached."""
+    # cgroup version 2, then version 1: each counts, as `oom_kill N`.
+    paths = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+    for path in paths:
+        try:
+            answer = container.exec_run(["cat", path])
+        except api_errors():  # it has ended meanwhile
+            return False
+        if found := re.search(rb"^oom_kill (\d+)", answer.output, re.MULTILINE):
+            return int(found[1]) > 0
+    return False
 
 
 def metrics_answer(endpoints: Endpoints) -> bool:

@@ -72,6 +72,7 @@ class ContainerSpec:
         command: The command line inside the container: `tritonserver` and its options.
         ports: Container port to host port; the host side is always loopback.
         gpus: What `--gpus` gets; empty for no GPU request.
+        user: `uid:gid` that the container runs as; empty: the image's own user.
     """
 
     image: str
@@ -85,6 +86,7 @@ class ContainerSpec:
     memory: str = ""
     ulimits: tuple[tuple[str, int], ...] = ()
     gpus: str = ""
+    user: str = ""
 
     def to_json(self) -> str:
         """The spec without its labels, to be kept in one of them."""
@@ -119,6 +121,8 @@ class ContainerSpec:
             arguments["ipc_mode"] = self.ipc
         else:
             arguments["shm_size"] = size_in_bytes(self.shm_size)
+        if self.user:
+            arguments["user"] = self.user
         if self.memory:
             arguments["mem_limit"] = size_in_bytes(self.memory)
         if self.gpus:
@@ -139,6 +143,8 @@ class ContainerSpec:
         if self.gpus:
             # Docker reads the value as CSV: a list of devices needs quotes of its own.
             groups.append(["--gpus", f'"{self.gpus}"' if "," in self.gpus else self.gpus])
+        if self.user:
+            groups.append(["--user", self.user])
         groups.append([f"--ipc={self.ipc}"] if self.ipc else [f"--shm-size={self.shm_size}"])
         if self.ulimits:
             groups.append([w for name, value in self.ulimits for w in ("--ulimit", f"{name}={value}")])

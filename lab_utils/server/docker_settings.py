@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab_utils.server.base import ServerError
 from lab_utils.server.docker_line import Mount, size_in_bytes
+from lab_utils.stack.state import triton_image
 
 DEFAULT_IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"
 """The NGC image with the same Triton (2.51.0) as the embedded server."""
@@ -21,7 +22,7 @@ class DockerSettings:
     """The settings of the docker runtime. Each has a variable of the environment.
 
     Attributes:
-        image: `TRITON_LAB_IMAGE`.
+        image: `TRITON_LAB_IMAGE`; without it the image of the running stack (`triton-lab up`), else NGC's.
         gpu: `TRITON_LAB_GPU`: `auto` (all GPUs when this machine has one), `none`, or docker's own
             words for `--gpus`: `all`, `2`, `device=0`.
         shm_size: `TRITON_LAB_SHM_SIZE`: size of `/dev/shm`, over which Triton and its Python stubs talk.
@@ -68,7 +69,7 @@ class DockerSettings:
         for size in filter(None, (shm_size, memory)):
             size_in_bytes(size)
         return cls(
-            image=os.environ.get("TRITON_LAB_IMAGE") or DEFAULT_IMAGE,
+            image=os.environ.get("TRITON_LAB_IMAGE") or triton_image() or DEFAULT_IMAGE,
             gpu=gpu,
             shm_size=shm_size,
             ipc=ipc,

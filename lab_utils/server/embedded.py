@@ -11,12 +11,13 @@ from pathlib import Path
 
 from lab_utils import paths
 from lab_utils.keeper.identity import boot_id
-from lab_utils.server import diagnosis, options, ports, probe, records, spawn
+from lab_utils.server import diagnosis, keys, options, ports, probe, records, spawn
 from lab_utils.server.base import Endpoints, Lifetime, ServerError
 from lab_utils.server.install import backend_directory, installation, missing_libraries
 from lab_utils.server.plain_path import plain
 from lab_utils.server.stubs import stub_faults
 from lab_utils.server.waiting import until_ready
+from lab_utils.stack import targets
 
 EXIT_TIMEOUT = 5
 """Seconds that Triton waits for requests and connections when it is told to end."""
@@ -64,6 +65,11 @@ class EmbeddedServer:
     def endpoints(self) -> Endpoints:
         """The three addresses on loopback."""
         return self.record.endpoints
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client must send to load models, and more, where users share a machine; else empty."""
+        return keys.headers(self.record.extra.get("key"))
 
     @property
     def log_path(self) -> Path:
@@ -114,7 +120,9 @@ class EmbeddedServer:
         same = (old.repository, list(old.options), old.lifetime) == (self.repository, given, self.lifetime)
         # A kernel-lifetime server belongs to the process that started it.
         mine = old.lifetime is Lifetime.SESSION or old.extra.get("parent") == os.getpid()
-        sound = same and mine and old.runtime == self.runtime and old.alive() and probe.live(old.endpoints)
+        closed = bool(old.extra.get("key")) or not keys.shared_host()
+        ours = same and mine and closed and old.runtime == self.runtime
+        sound = ours and old.alive() and probe.live(old.endpoints)
         # A dead stub never comes back, and the server does not say so: then only a new server helps.
         return sound and not stub_faults(EmbeddedServer.attach(old))
 
@@ -132,6 +140,7 @@ class EmbeddedServer:
             record = self._launch(repository, given)
             try:
                 self._record = self._wait_live(record)
+                targets.announce(record.id, self.name, int(self.endpoints.metrics.rpartition(":")[2]))
                 return
             except ServerError:
                 log = record.log.read_text(errors="replace")
@@ -144,6 +153,7 @@ class EmbeddedServer:
     def _launch(self, repository: Path, given: list[str]) -> records.Record:
         """Start the keeper, which starts the server; returns the record it will complete."""
         place = installation()
+        key = keys.new_key() if keys.shared_host() else None
         server_id = uuid.uuid4().hex[:12]
         free = ports.free_ports(3)
         log = paths.state_home() / "logs" / f"{self.name}-{server_id}.log"
@@ -158,10 +168,15 @@ class EmbeddedServer:
         }
         for port, kind in zip(free, ("http", "grpc", "metrics"), strict=True):
             ours |= {f"{kind}-address": ports.LOOPBACK, f"{kind}-port": str(port)}
+        if targets.inside():
+            ours["metrics-address"] = "0.0.0.0"  # the stack's Prometheus comes from another container
         # What the student gives wins over what we would give.
         defaults = {k: v for k, v in ours.items() if not options.values(given, k)}
         argv = [str(place.binary), *(f"--{k}={v}" for k, v in defaults.items()), *given]
         argv.append(f"--backend-config=python,shm-region-prefix-name=tl{server_id}")
+        closing = keys.arguments(given, key) if key else []
+        hidden = dict(enumerate(closing, start=len(argv)))
+        argv += keys.arguments(given, keys.STAND_IN) if key else []
         record = records.Record(
             id=server_id,
             name=self.name,
@@ -172,9 +187,9 @@ class EmbeddedServer:
             lifetime=self.lifetime,
             log=log,
             created=time.time(),
-            extra={"parent": os.getpid(), "argv": argv},
+            extra={"parent": os.getpid(), "argv": argv, "key": key},
         )
-        spawn.spawn_keeper(record, argv, exit_timeout=EXIT_TIMEOUT)
+        spawn.spawn_keeper(record, argv, exit_timeout=EXIT_TIMEOUT, hidden=hidden)
         return record
 
     def _wait_live(self, record: records.Record) -> records.Record:
@@ -264,6 +279,7 @@ def _stop_record(record: records.Record, timeout: float = 15.0) -> None:
             time.sleep(0.02)
     if same_boot:
         records.clean(record)
+    targets.leave(record.id)
     spawn.collect_keepers()
     records.forget(record)
 

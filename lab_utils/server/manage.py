@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab_utils import folders, paths
 from lab_utils.server import records as _records
 from lab_utils.server.base import Lifetime, Server, ServerError
 from lab_utils.server.embedded import EmbeddedServer
@@ -66,15 +67,21 @@ def start(
     server_name = name or Path(repository).resolve().name.lower().replace(" ", "-").strip("._-") or "triton"
     if chosen == "remote":
         return RemoteServer.from_settings(server_name, wait_for=wait_for, timeout=timeout).start()
+    folders.require(paths.state_home(), "for the records of your servers", "TRITON_LAB_HOME")
     if chosen == "docker":
         from lab_utils.server.docker import DockerServer
 
         return DockerServer(
             repository, name=server_name, options=options, lifetime=life, wait_for=wait_for, timeout=timeout
         ).start()
-    return EmbeddedServer(
+    server = EmbeddedServer(
         repository, name=server_name, options=options, lifetime=life, wait_for=wait_for, timeout=timeout
     ).start()
+    if server.headers:
+        from lab_utils.server.key_clients import install
+
+        install()
+    return server
 
 
 def find(name: str) -> Server | None:

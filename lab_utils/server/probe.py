@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from lab_utils import web
+from lab_utils.server import keys
 from lab_utils.server.base import Endpoints
 
 
@@ -34,7 +35,8 @@ def repository_index(endpoints: Endpoints, timeout: float = 5.0) -> list[dict[st
     Raises:
         httpx.HTTPError: Nobody answers, or the server refuses.
     """
-    answer = web.post(f"{endpoints.http_url}/v2/repository/index", timeout)
+    url, headers = f"{endpoints.http_url}/v2/repository/index", keys.headers_for(endpoints.http)
+    answer = web.post(url, timeout, headers)
     answer.raise_for_status()
     entries: list[dict[str, Any]] = answer.json()
     return entries

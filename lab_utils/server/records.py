@@ -56,6 +56,8 @@ class Record:
         keeper: The process that keeps it. None for containers.
         server: The tritonserver process. None for containers.
         ended: How it ended, when it ended by itself; a server that was stopped has no record.
+        extra: The process that started it, its command line as everybody may see it, and the key of a server
+            that is closed to other users (`lab_utils.server.keys`).
     """
 
     id: str
@@ -71,7 +73,7 @@ class Record:
     keeper: ProcessId | None = None
     server: ProcessId | None = None
     ended: Ended | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def shm_prefix(self) -> str:

@@ -35,6 +35,7 @@ class RemoteServer:
         self.name = name
         self.endpoints = endpoints
         self.writable = writable
+        self.headers: dict[str, str] = {}
         self.wait_for = tuple(wait_for)
         self.timeout = timeout
 

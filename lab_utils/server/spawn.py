@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lab_utils import paths
@@ -25,13 +26,16 @@ sys.exit(main())
 _keepers: dict[str, subprocess.Popen[bytes]] = {}
 
 
-def spawn_keeper(record: records.Record, argv: list[str], *, exit_timeout: float) -> None:
+def spawn_keeper(
+    record: records.Record, argv: list[str], *, exit_timeout: float, hidden: Mapping[int, str] | None = None
+) -> None:
     """Start the keeper in a session of its own; it starts tritonserver and completes the record.
 
     Args:
         record: The record, still without processes.
         argv: The command line of tritonserver.
         exit_timeout: Seconds that the server takes to drain, unless its options say otherwise.
+        hidden: Arguments that no other user may read, by the index of their stand-in in `argv`.
     """
     me = ProcessId.of(os.getpid())
     given = options.values(record.options, "exit-timeout-secs")
@@ -40,6 +44,7 @@ def spawn_keeper(record: records.Record, argv: list[str], *, exit_timeout: float
     spec = {
         "id": record.id,
         "argv": argv,
+        "hidden": list((hidden or {}).items()),
         "env": {**os.environ, **installation().environment(), MARKER: record.id},
         "log": str(record.log),
         "record": record.as_dict(),

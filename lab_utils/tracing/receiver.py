@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from lab_utils.server.docker_host import WayBack, way_back
 from lab_utils.server.ports import LOOPBACK, holder
 from lab_utils.tracing.context import new_context
 from lab_utils.tracing.http_server import PATH, Listener
@@ -61,8 +62,10 @@ class TraceReceiver:
     A Triton whose receiver is not there goes on serving, and the spans of that time are lost. When
     the receiver starts again, at the same port, Triton finds it again.
 
+    It listens on 127.0.0.1; with the docker runtime on the address under which containers reach this machine.
+
     Args:
-        port: The port on 127.0.0.1; 0: a free one, which stays the same after `stop` and `start`.
+        port: The port; 0: a free one, which stays the same after `stop` and `start`.
         max_spans: How many spans are kept at most; the oldest are dropped.
     """
 
@@ -72,6 +75,7 @@ class TraceReceiver:
         self._spans: deque[Span] = deque(maxlen=max_spans)
         self._errors: deque[ReceiverError] = deque(maxlen=MAX_ERRORS)
         self._news = threading.Condition()
+        self._way = WayBack(LOOPBACK, LOOPBACK)
         self._server: Listener | None = None
         self._thread: threading.Thread | None = None
 
@@ -83,8 +87,9 @@ class TraceReceiver:
         """
         if self._server is not None:
             return self
+        self._way = way_back()
         try:
-            self._server = Listener((LOOPBACK, self.port), self._take, self._refuse)
+            self._server = Listener((self._way.listen, self.port), self._take, self._refuse)
         except OSError as error:
             raise TraceError(
                 f"The receiver cannot listen on port {self.port}.",
@@ -124,7 +129,7 @@ class TraceReceiver:
             raise TraceError(
                 "The receiver has no address yet.", why="It has not been started.", fix="Call its start()."
             )
-        return f"http://{LOOPBACK}:{self.port}{PATH}"
+        return f"http://{self._way.name}:{self.port}{PATH}"
 
     @property
     def spans(self) -> list[Span]:

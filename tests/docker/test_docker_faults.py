@@ -323,6 +323,8 @@ def test_out_of_memory(
     assert "was killed because it ran out of memory" in str(caught.value)
     assert "limit of 64m" in caught.value.why
     assert str(server.ended) == "out of memory"
+    monkeypatch.delenv("TRITON_LAB_MEMORY")
+    DockerServer(empty_repository, name="small", lifetime="kernel").start().stop(timeout=0)
 
 
 def test_a_model_that_does_not_load_and_one_that_takes_too_long(

@@ -16,6 +16,10 @@ from lab_utils.doctor import run_doctor
 from lab_utils.paths import project_root
 
 COMMANDS = [
+    "up",
+    "down",
+    "pull",
+    "key",
     "doctor",
     "demo",
     "start",

@@ -10,6 +10,7 @@ import pytest
 from lab_utils.doctor import Facts, Finding, Status, collect, run_doctor
 from lab_utils.doctor.containers import CONTAINER_CHECKS
 from lab_utils.doctor.facts import DockerFacts, GpuFacts, read_constraints
+from lab_utils.doctor.shared import SharedFacts
 from lab_utils.doctor.software import SOFTWARE_CHECKS
 from lab_utils.doctor.system import SYSTEM_CHECKS
 
@@ -77,6 +78,14 @@ BAD = [
     ("memory", {"memory_available": None}, "WARN", "could not be found out", "free"),
     ("servers", {"leftovers": ("record of server `lab01`",)}, "WARN", "lab01", "stop --all"),
     ("servers", {"broken": ("server `lab01`: a stub is gone",)}, "WARN", "stub is gone", "stop --all"),
+    (
+        "shared-host",
+        {"shared": SharedFacts(others=("ada", "bob"))},
+        "WARN",
+        "(ada, bob)",
+        "TRITON_LAB_SHARED_HOST=1",
+    ),
+    ("shared-host", {"shared": SharedFacts(closed=True, problem="no ptrace")}, "FAIL", "no ptrace", "=0"),
     ("servers", {"state_error": "PermissionError: x"}, "WARN", "PermissionError", "stop --all"),
     ("python", {"python": (3, 13, 0)}, "FAIL", "3.13.0", "PYTHON=python3.12"),
     ("numpy", {"installed": {"numpy": "2.1.0"}}, "FAIL", "silently return empty tensors", "numpy<2"),

@@ -23,6 +23,15 @@ RULES = (
         "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
     ),
     rule(
+        "container.registry",
+        r"Get \\?\"https?://(?P<registry>[^/\"]+)/v2/[^\n]*(?:dial tcp|lookup |proxyconnect|[Tt]imeout|EOF)",
+        "The registry {registry} cannot be reached: the container engine has no network or no name service, "
+        "or a proxy or a firewall stands between.",
+        "Look at the network, and give the engine your proxy; or bring the image with `docker save` and "
+        "`docker load`.",
+        'Error response from daemon: Get "https://nvcr.io/v2/": dial tcp: lookup nvcr.io: no such host',
+    ),
+    rule(
         "container.pull",
         r"(?:manifest (?:unknown|for \S+ not found)|pull access denied|unauthorized: authentication "
         r"required|no matching manifest for (?P<arch>\S+)|failed to resolve "

@@ -66,6 +66,14 @@ RULES = (
         "failed to open text file for read /models/net/config.pbtxt: Permission denied",
     ),
     rule(
+        "layout.closed-folder",
+        r"failed to open directory (?P<path>[^\s\"]+)",
+        "The server cannot open the folder {path}: its user may not read it, or it is gone.",
+        "Give the server's user the right to read: `chmod -R a+rX` on the model repository; in a container "
+        "look at the mount, too.",
+        '{"error":"failed to open directory /models"}',
+    ),
+    rule(
         "layout.version-absent",
         r"version (?P<version>\d+) is specified for model '(?P<model>[^']+)', but the version directory "
         r"is not present",

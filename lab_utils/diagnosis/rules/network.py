@@ -66,7 +66,8 @@ RULES = (
         "network.restricted",
         r"This (?:API|protocol) is restricted, expecting header '(?P<header>[^']*)'",
         "This part of the server is closed: it wants the header `{header}` with a key.",
-        "Send that header (headers={{...}}), as the server's administrator set it.",
+        "Send that header (headers={{...}}), as the server's administrator set it. For a server of the labs, "
+        "closed where users share a machine, `server.headers` holds it and `triton-lab key` prints it.",
         "This API is restricted, expecting header 'triton-key'",
     ),
     rule(

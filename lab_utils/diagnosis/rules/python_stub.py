@@ -215,11 +215,21 @@ RULES = (
         place="model.py",
     ),
     rule(
+        "python.read-only",
+        r"OSError: \[Errno 30\] Read-only file system(?:: ['\"]?(?P<path>[^'\"\n]+))?",
+        "The model's Python code writes to a place that is mounted read-only: {path}. In a container the "
+        "model repository is.",
+        "Write to a temporary folder (Python's tempfile), or to a folder that is mounted for writing "
+        "(the labs: TRITON_LAB_MOUNTS=/here:/there:rw).",
+        "OSError: [Errno 30] Read-only file system: '/models/net/1/cache.bin'",
+        place="model.py",
+    ),
+    rule(
         "python.permission",
         r"PermissionError: (?:\[Errno \d+\] )?(?P<why>[^:\n]+)(?:: ['\"]?(?P<path>[^'\"\n]+))?",
         "The model's Python code may not use a file: {path} ({why}).",
-        "Give the server's user the right; caches of downloads go where HOME, HF_HOME or "
-        "TRANSFORMERS_CACHE say.",
+        "Give the server's user the right (a file of the model repository: `chmod -R a+rX` on it); caches of "
+        "downloads go where HOME, HF_HOME or TRANSFORMERS_CACHE say.",
         "PermissionError: [Errno 13] Permission denied: '/.cache'",
         place="model.py",
     ),

@@ -9,8 +9,9 @@ RULES = (
         r"bytes\)|Failed to increase the shared memory pool size for key '(?P<key2>[^']*)'|use "
         r"'--shm-size' flag|shm-size|Failed to create new mapped region for the grown shared memory",
         "/dev/shm is too small: every instance of a Python model needs a region there {key}.",
-        "Start the container with --shm-size=1g (Kubernetes: an emptyDir with medium Memory at "
-        "/dev/shm), use fewer instances, or lower --backend-config=python,shm-default-byte-size.",
+        "Start the container with --shm-size=1g (the labs: TRITON_LAB_SHM_SIZE=1g; Kubernetes: an emptyDir "
+        "with medium Memory at /dev/shm), use fewer instances or smaller tensors, or lower "
+        "--backend-config=python,shm-default-byte-size.",
         "Internal: Unable to initialize shared memory key 'triton_python_backend_shm_region_2' to "
         "requested size (67108864 bytes). If you are running Triton inside docker, use '--shm-size' flag "
         "to control the shared memory region size. Error: No space left on device",

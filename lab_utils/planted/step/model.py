@@ -6,7 +6,9 @@ time when the device turns from one to the next. Nothing is computed, so no core
 """
 
 import json
+import os
 import re
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ class Device:
     """What the instances share. Each writes into its seat of a small file when it was last seen at work.
 
     Args:
-        board: The file, in the model's own folder; every instance maps it into its memory.
+        board: The file; every instance maps it into its memory.
         seat: The number of this instance.
     """
 
@@ -63,9 +65,12 @@ class TritonPythonModel:
         self.seconds = float(parameters["execution_ms"]["string_value"]) / 1000
         self.device: Device | None = None
         if parameters["device"]["string_value"]:
-            folder = Path(args["model_repository"]) / args["model_version"]
+            board = Path(args["model_repository"]) / args["model_version"] / "device.board"
+            if not os.access(board.parent, os.W_OK):
+                # Mounted read-only: then this is a container, and its own folder for such files ends with it.
+                board = Path(tempfile.gettempdir()) / f"{args['model_name']}-{args['model_version']}.board"
             number = re.search(r"(\d+)$", args["model_instance_name"])
-            self.device = Device(folder / "device.board", int(number[1]) % SEATS if number else 0)
+            self.device = Device(board, int(number[1]) % SEATS if number else 0)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests that Triton batched together: `data` FP32 `[rows, 4]` each."""
