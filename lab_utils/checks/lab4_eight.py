@@ -92,7 +92,7 @@ class Desk:
     def __enter__(self) -> Desk:
         self.client.is_server_live()
         self.client.infer(MODEL, [tensor(FINE)])
-        time.sleep(_SETTLED)  # it is counted a moment after its answer, and must not count for the first failure
+        time.sleep(_SETTLED)  # counted a moment after its answer; must not count for the first failure
         return self
 
     def __exit__(self, *_: object) -> None:
