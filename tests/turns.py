@@ -45,11 +45,13 @@ def group(nodeid: str) -> str:
     """The group of a test: its members run one after the other in one worker, since they share a server.
 
     A group is a file. The proofs of one exercise are a group of their own: each worker has its own server
-    for them, and they are the longest tests of all. The tests on a container engine share that engine.
+    for them, and they are the longest tests of all. The tests of a folder that needs a container engine share
+    that engine.
     """
     path, _, rest = nodeid.partition("::")
-    if path.startswith("tests/docker/"):
-        return "tests/docker"
+    for folder in ("tests/docker", "tests/stack"):
+        if path.startswith(f"{folder}/"):
+            return folder
     exercise = re.search(r"\[(\d+\.\d+)\]$", rest)
     if path == "tests/proofs/test_proofs.py":
         return f"{path}::{exercise[1] if exercise else rest}"

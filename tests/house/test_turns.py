@@ -111,7 +111,8 @@ def test_a_group_stays_with_one_worker(tmp_path: Path) -> None:
 def test_what_a_group_is() -> None:
     proofs = "tests/proofs/test_proofs.py"
     assert group("tests/load/test_faults.py::test_x[http]") == "tests/load/test_faults.py"
-    assert group("tests/docker/test_a.py::test_x") == group("tests/docker/test_b.py::test_y")
+    for folder in ("docker", "stack"):
+        assert group(f"tests/{folder}/test_a.py::test_x") == group(f"tests/{folder}/test_b.py::test_y")
     assert group(f"{proofs}::test_proof_4[1.5]") == group(f"{proofs}::test_proof_5[1.5]")
     assert group(f"{proofs}::test_proof_4[1.5]") != group(f"{proofs}::test_proof_4[1.6]")
     assert group(f"{proofs}::test_proof_1[lab01]") != group(f"{proofs}::test_proof_3[lab01]")

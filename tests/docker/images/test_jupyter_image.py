@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.timeout(2400),
     pytest.mark.usefixtures("in_network"),
 ]
-USUAL = {"shm_size": "1g", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+USUAL: dict[str, Any] = {"shm_size": "1g", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
 
 
 @pytest.mark.parametrize("user", [None, "4321:4321"], ids=["the image's user", "another user"])
