@@ -22,6 +22,8 @@ _NAMES = {
     "alertmanager": "Alertmanager",
     "grafana": "Grafana",
 }
+# All models of the repository, and no requests to load others.
+CLOSED = "--model-control-mode=none"
 
 
 def up(
@@ -53,11 +55,12 @@ def up(
 
     A second call starts what is missing. All ports are on loopback. `triton-lab down` removes everything.
     """
+    from lab_utils.server.keys import shared_host
     from lab_utils.stack.run import Wish, up
 
     options, left_out = "", list[str]()
     if repository is not None:
-        options = "--model-control-mode=explicit --load-model=*"
+        options = CLOSED if shared_host() else "--model-control-mode=explicit --load-model=*"
     elif not services or "triton" in services:
         repository, options, left_out = _examples()
     wish = Wish(
@@ -105,7 +108,7 @@ def _examples() -> tuple[Path, str, list[str]]:
         return repository, " ".join(words), left_out
     copy = state.folder() / "model_repository"
     copy_models([word.partition("=")[2] for word in words if word.startswith("--load-model=")], copy)
-    return copy, "--model-control-mode=none", []
+    return copy, CLOSED, []
 
 
 def _address(stack: StackState, key: str) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
+import pytest
+
+from lab_utils.cli import stack as commands
 from lab_utils.stack import state
 from tests.house.conftest import run_cli
 
@@ -32,3 +36,25 @@ def test_an_error_is_a_message(student: Path, override: Path) -> None:
     assert "The stack has no service `jupiter`." in answer.stderr
     assert "Next:" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_where_users_share_the_machine_nobody_loads_models_into_it(
+    student: Path, override: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (repository, *repository.parents[:1]):
+        folder.chmod(0o755)
+    typed = ["up", "triton", f"--file={override}", f"--repository={repository}", "--json"]
+    for shared, status in (("0", 200), ("1", 503)):
+        monkeypatch.setenv("TRITON_LAB_SHARED_HOST", shared)
+        answer = run_cli(typed, 120)
+        assert answer.returncode == 0, answer.stderr
+        url = json.loads(answer.stdout)["urls"]["triton.http"]
+        assert httpx.get(f"{url}/v2/models/scores/ready").status_code == 200
+        loaded = httpx.post(f"{url}/v2/repository/models/scores/load")
+        assert loaded.status_code == status, loaded.text
+        run_cli(["down"], 120)
+    # Without --repository: the worked examples that are served at once, and no other model is in reach.
+    models, options, left_out = commands._examples()
+    assert (options, left_out) == ("--model-control-mode=none", [])
+    assert "mnist_mlp" in {path.name for path in models.iterdir()}
+    assert "llama" not in {path.name for path in models.iterdir()}
