@@ -11,6 +11,8 @@ from typing import Any
 from lab_utils.paths import project_root
 from lab_utils.server import keys
 from lab_utils.server.base import Server
+from lab_utils.server.docker_settings import DEFAULT_IMAGE
+from lab_utils.stack.state import triton_image
 
 JUDGE_VARIABLE = "TRITON_LAB_JUDGE"
 """In a graded run: the environment variable that says where the judge listens (`lab_utils.grading.judge`)."""
@@ -62,10 +64,12 @@ def show(html: str, text: str) -> None:
 
 
 def about_runtime(runtime: str) -> str:
-    """What a runtime is, in a few words."""
+    """What a runtime is, in a few words; of a container its image."""
+    # Not DockerSettings: a wrong setting is reported when a server starts, not when a lab is opened.
+    image = os.environ.get("TRITON_LAB_IMAGE") or triton_image() or DEFAULT_IMAGE
     return {
         "embedded": "the real tritonserver as a child process, CPU",
-        "docker": "the NGC container",
+        "docker": f"a container of {image}",
         "remote": "a Triton that somebody else runs",
     }[runtime]
 

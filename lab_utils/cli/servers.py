@@ -123,6 +123,7 @@ def status(json: JsonFlag = False) -> None:
     """Show our servers: the running ones, and those that ended by themselves and why."""
     from lab_utils import server as triton
     from lab_utils.server import probe
+    from lab_utils.stack import state as stack_state
 
     rows: list[dict[str, Any]] = []
     for server in triton.running():
@@ -143,13 +144,15 @@ def status(json: JsonFlag = False) -> None:
         return
     if not rows:
         output.say("No server of ours runs.")
-        return
     for row in rows:
         process = f", process {row['pid']}" if row["pid"] else ""
         output.say(f"{row['name']}: {row['state']} ({row['runtime']}{process})")
         for key in ("http", "grpc", "metrics", "log", "note"):
             if row[key]:
                 output.say(f"  {key:<8} {row[key]}")
+    stack = stack_state.read()
+    if stack is not None:
+        output.say(f"The stack {stack.project} was started: `triton-lab up` prints its addresses.")
 
 
 def stop(

@@ -84,8 +84,8 @@ def up(
     for note in notes:
         output.say(f"Note: {note}")
     if left_out and "triton.http" in stack.urls:
-        load = f"curl -X POST {stack.urls['triton.http']}/v2/repository/models/MODEL/load"
-        output.say(f"Not loaded: {', '.join(left_out)}. Load one when you want it: {load}")
+        for line in not_loaded(repository, left_out, stack.urls["triton.http"]):
+            output.say(line)
     output.say("Stop: triton-lab down")
 
 
@@ -109,6 +109,28 @@ def _examples() -> tuple[Path, str, list[str]]:
     copy = state.folder() / "model_repository"
     copy_models([word.partition("=")[2] for word in words if word.startswith("--load-model=")], copy)
     return copy, CLOSED, []
+
+
+def not_loaded(repository: Path | None, left_out: list[str], url: str) -> list[str]:
+    """What to do about models that are not loaded: some can be at once, others must be made first."""
+    ready = [name for name in left_out if repository is not None and _has_version(repository / name)]
+    lines = []
+    if ready:
+        load = f"curl -X POST {url}/v2/repository/models/MODEL/load"
+        lines.append(f"Not loaded: {', '.join(ready)}. Load one when you want it: {load}")
+    for name in left_out:
+        if name not in ready:
+            make = f"triton-lab models build{' --llama' if name.startswith('llama') else ''}"
+            lines.append(f"Not made yet: {name}. `{make}` makes it, with PyTorch on this machine.")
+    return lines
+
+
+def _has_version(model: Path) -> bool:
+    """Whether a folder of a model has a version that holds a file: only such a model can be loaded."""
+    return any(
+        folder.name.isdigit() and any(path.is_file() for path in folder.rglob("*"))
+        for folder in model.glob("*/")
+    )
 
 
 def _address(stack: StackState, key: str) -> str:
@@ -135,7 +157,7 @@ def down(
     """Stop and remove the stack: no container, network, volume or port stays. Your work/ stays."""
     from lab_utils.stack.run import down
 
-    removed = down(keep_volumes=keep_volumes)
+    removed = down(keep_volumes=keep_volumes, say=(lambda _text: None) if json else output.say)
     if json:
         output.print_json({"removed": removed})
         return

@@ -23,6 +23,19 @@ def check_docker(facts: Facts) -> Finding:
     return warned("docker", docker.problem or "No container engine was found.", mend)
 
 
+def check_compose(facts: Facts) -> Finding:
+    """Docker Compose, for `triton-lab up` and nothing else."""
+    if facts.compose.found:
+        return passed("compose", facts.compose.found)
+    if not facts.docker.engine:
+        return passed("compose", "not needed without a container engine")
+    return warned(
+        "compose",
+        facts.compose.problem or "No Docker Compose was found.",
+        f"{facts.compose.mend or 'Install it.'} Only `triton-lab up` needs it; the labs do not.",
+    )
+
+
 def check_gpu(facts: Facts) -> Finding:
     """A GPU with a driver that works. No GPU at all is fine."""
     gpu = facts.gpu
@@ -68,6 +81,7 @@ def check_toolkit(facts: Facts) -> Finding:
 
 CONTAINER_CHECKS: dict[str, Check] = {
     "docker": check_docker,
+    "compose": check_compose,
     "gpu": check_gpu,
     "container-toolkit": check_toolkit,
 }

@@ -23,6 +23,7 @@ import psutil
 
 from lab_utils import paths
 from lab_utils.doctor.shared import SharedFacts, collect_shared
+from lab_utils.doctor.stack import ComposeFacts, collect_compose, named_holder
 from lab_utils.monitoring import tools
 
 T = TypeVar("T")
@@ -101,6 +102,7 @@ class Facts:
     disk_folder: str = ""
     memory_available: int | None = None
     docker: DockerFacts = DockerFacts()
+    compose: ComposeFacts = field(default_factory=ComposeFacts)
     gpu: GpuFacts = GpuFacts()
     leftovers: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
@@ -138,6 +140,7 @@ def collect() -> Facts:
         disk_folder=str(folder),
         memory_available=_try(lambda: psutil.virtual_memory().available // MIB, None),
         docker=_try(_docker, DockerFacts(problem="The engine could not be asked.", mend="Run docker info.")),
+        compose=_try(collect_compose, ComposeFacts()),
         gpu=_gpu(),
         leftovers=leftovers,
         broken=broken,
@@ -225,7 +228,7 @@ def _port_holder(port: int) -> str | None:
         except OSError:
             from lab_utils.server.ports import holder
 
-            return _try(lambda: holder(port), "another process")
+            return _try(lambda: named_holder(port, holder(port)), "another process")
 
 
 def _docker() -> DockerFacts:

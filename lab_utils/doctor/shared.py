@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -47,10 +48,25 @@ def collect_shared() -> SharedFacts:
 
 def _others() -> tuple[str, ...]:
     me = os.getuid()
-    numbers = {p.info["uids"].real for p in psutil.process_iter(["uids"]) if p.info["uids"]}
+    numbers = {
+        process.info["uids"].real
+        for process in psutil.process_iter(["uids"])
+        if process.info["uids"] and not in_a_container(process.pid)
+    }
     names = {_name(number) for number in numbers if number in _PEOPLE and number != me}
     names |= {login.name for login in psutil.users() if login.name not in (_name(me), "root")}
     return tuple(sorted(names))
+
+
+def in_a_container(pid: int) -> bool:
+    """Whether a process lives in another PID namespace than this one: in a container, and so no other person.
+
+    False where that cannot be read: of other users' processes only root can read it.
+    """
+    try:
+        return Path(f"/proc/{pid}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return False
 
 
 def _name(number: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab_utils.doctor.facts import Facts
 from lab_utils.doctor.finding import Check, Finding, failed, passed, warned
 from lab_utils.doctor.shared import check_shared_host
+from lab_utils.doctor.stack import STACK
 
 SHM_NEEDED = 32
 """MiB. One batch of 8192 digits is 24.5 MiB, its answer 0.3 MiB; each model adds 1 MiB of its own."""
@@ -63,9 +64,12 @@ def check_ports(facts: Facts) -> Finding:
     taken = {port: who for port, who in facts.ports.items() if who}
     if not taken:
         return passed("ports", f"{', '.join(map(str, facts.ports))} are free")
+    held = "; ".join(f"port {port} is held by {who}" for port, who in taken.items())
+    if set(taken.values()) == {STACK}:
+        return passed("ports", held)
     return warned(
         "ports",
-        "; ".join(f"port {port} is held by {who}" for port, who in taken.items()),
+        held,
         "Servers of the labs choose free ports by themselves. Only for commands with Triton's default ports: "
         "end that program, or give other ports (docker: -p 9000:8000; tritonserver: --http-port=9000).",
     )

@@ -13,6 +13,7 @@ from lab_utils.server.base import ServerError
 
 # The 24.06 image of the same series was measured with 15.5 GB unpacked.
 IMAGE_SIZE = "about 15 GB unpacked, and a download of several GB"
+_WITHOUT = "The labs run without an engine, too: `triton-lab lab`, with TRITON_LAB_RUNTIME not set."
 
 
 class Fault(StrEnum):
@@ -102,7 +103,7 @@ def no_answer(address: str, error: Exception) -> EngineError:
             f"You may not use the container engine at {address}.",
             why="Its socket belongs to root and the group `docker`, and you are not in that group here.",
             fix='Run `sudo usermod -aG docker "$USER"`, log out and in again (membership gives rights like '
-            "root's), or leave TRITON_LAB_RUNTIME out: the embedded server needs no engine.",
+            f"root's). {_WITHOUT}",
             details=text,
         )
     absent = address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://"))  # noqa: PTH110
@@ -112,8 +113,7 @@ def no_answer(address: str, error: Exception) -> EngineError:
         why="There is no such socket: Docker is not installed, or its service does not run."
         if absent
         else "The socket is there and nobody answers: the Docker service is down.",
-        fix="Start it (`sudo systemctl start docker`, or open Docker Desktop) or install it; or leave "
-        "TRITON_LAB_RUNTIME out: the embedded server needs no engine.",
+        fix=f"Start it (`sudo systemctl start docker`, or open Docker Desktop) or install it. {_WITHOUT}",
         details=text,
     )
 

@@ -67,7 +67,9 @@ class Compose:
         """
         answer = self.call("config", timeout=60.0)
         if answer.returncode:
-            raise faults.bad_file(self.files, answer.stderr or answer.stdout)
+            own = self.files[0].parent
+            ours, theirs = ([f for f in self.files if (f.parent == own) is mine] for mine in (True, False))
+            raise faults.bad_file(ours, theirs, answer.stderr or answer.stdout)
         merged: dict[str, Any] = yaml.safe_load(answer.stdout)
         return merged
 

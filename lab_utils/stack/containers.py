@@ -11,7 +11,7 @@ from typing import Any
 
 from lab_utils import paths
 from lab_utils.server.docker_engine import api_errors
-from lab_utils.stack import faults
+from lab_utils.stack import failures
 from lab_utils.stack.settings import STACK_LABEL
 
 _PROJECT = "com.docker.compose.project"
@@ -53,13 +53,19 @@ def keep_log(container: Any) -> tuple[str, Path]:
     return text, path
 
 
-def check_alive(client: Any, project: str, services: Sequence[str]) -> list[str]:
+def check_alive(client: Any, project: str, services: Sequence[str], former: Container[str] = ()) -> list[str]:
     """The services that are not healthy yet.
+
+    Args:
+        client: The engine.
+        project: Compose's project name.
+        services: The services.
+        former: Ids of containers that say nothing: compose has stopped them to put others in their place.
 
     Raises:
         StackError: EXITED, OUT_OF_MEMORY or NOT_HEALTHY, with the last words of the container.
     """
-    found = {service_of(container): container for container in containers_of(client, project)}
+    found = {service_of(c): c for c in containers_of(client, project) if c.id not in former}
     waiting = []
     for service in services:
         container = found.get(service)
@@ -71,10 +77,10 @@ def check_alive(client: Any, project: str, services: Sequence[str]) -> list[str]
         if state.get("Status") == "created" and not state.get("ExitCode"):
             waiting.append(service)
         elif not state.get("Running"):
-            raise faults.ended(service, state, *keep_log(container))
+            raise failures.ended(service, state, *keep_log(container))
         elif health.get("Status") == "unhealthy":
             probe = (health.get("Log") or [{}])[-1].get("Output", "")
-            raise faults.not_healthy(service, _age(state), probe, *keep_log(container))
+            raise failures.not_healthy(service, _age(state), probe, *keep_log(container))
         elif health.get("Status") == "starting":
             waiting.append(service)
     return waiting
@@ -97,7 +103,7 @@ def wait_healthy(client: Any, project: str, services: Sequence[str], timeout: fl
         if time.monotonic() > end:
             late = next(c for c in containers_of(client, project) if service_of(c) == waiting[0])
             probes = (late.attrs["State"].get("Health") or {}).get("Log") or [{}]
-            raise faults.not_healthy(waiting[0], timeout, probes[-1].get("Output", ""), *keep_log(late))
+            raise failures.not_healthy(waiting[0], timeout, probes[-1].get("Output", ""), *keep_log(late))
         time.sleep(_PAUSE)
 
 
@@ -129,7 +135,7 @@ def remove_all(client: Any, project: str, *, keep_volumes: bool = False) -> list
     found = containers_of(client, project)
     if found:
         with ThreadPoolExecutor(len(found)) as pool:
-            list(pool.map(_remove, found))
+            list(pool.map(remove, found))
     removed = [f"container {container.name}" for container in found]
     wanted = {"label": f"{_PROJECT}={project}"}
     for network in client.networks.list(filters=wanted, greedy=True):
@@ -144,20 +150,8 @@ def remove_all(client: Any, project: str, *, keep_volumes: bool = False) -> list
     return removed
 
 
-def remove_others(client: Any, project: str, keep: Container[str]) -> None:
-    """Stop and remove the containers of a project but for some.
-
-    Args:
-        client: The engine.
-        project: Compose's project name.
-        keep: The ids of those that stay.
-    """
-    for container in containers_of(client, project):
-        if container.id not in keep:
-            _remove(container)
-
-
-def _remove(container: Any) -> None:
+def remove(container: Any) -> None:
+    """Stop and remove a container with its anonymous volumes; its log stays in the state folder."""
     with contextlib.suppress(*api_errors()):  # ended already, or removed by somebody else
         container.stop(timeout=_STOP_SECONDS)
     keep_log(container)

@@ -1,28 +1,27 @@
-"""What can be in the way of the stack: each fault by name, with cause and mend."""
+"""What can be in the way of the stack: each kind by name, and those that are found before anything starts."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from lab_utils.monitoring.program import decisive
-from lab_utils.server import docker_ends, docker_errors, ports
+from lab_utils.server import ports
 from lab_utils.server.base import ServerError
-from lab_utils.server.docker_errors import Fault
+from lab_utils.stack.wish import Wish
 
 
 class StackFault(StrEnum):
     """The kinds of fault. A test provokes each of them on a real engine."""
 
+    BUSY = "another up or down is at work"
     NO_COMPOSE = "no compose"
     BAD_FILE = "compose file refused"
     SERVICE_UNKNOWN = "no such service"
     IMAGE_ABSENT = "image absent"
     REGISTRY = "registry unreachable"
     BUILD = "build failed"
+    PORT_NUMBER = "not a port"
     PORT_TAKEN = "port taken"
     FOLDER = "folder not usable"
     SHARED_MEMORY = "too little shared memory"
@@ -44,15 +43,6 @@ class StackError(ServerError):
         self.fault = fault
 
 
-# Words of the engine when it cannot reach a registry, from Go's network library.
-_UNREACHABLE = re.compile(
-    r"no such host|dial tcp|lookup \S+|i/o timeout|connection refused|TLS handshake|network is unreachable"
-    r"|Client\.Timeout|context deadline exceeded|server misbehaving",
-    re.IGNORECASE,
-)
-_TAIL = 15
-
-
 def no_compose(found: Iterable[str]) -> StackError:
     """Neither the plugin nor docker-compose can be used."""
     old = "; ".join(found)
@@ -68,13 +58,32 @@ def no_compose(found: Iterable[str]) -> StackError:
     )
 
 
-def bad_file(files: Iterable[Path], words: str) -> StackError:
-    """Compose does not accept the files."""
+def busy(seconds: float) -> StackError:
+    """Another call works on the stack for so long that waiting makes no sense any more."""
+    return StackError(
+        StackFault.BUSY,
+        "Another `triton-lab up` or `triton-lab down` of yours is at work.",
+        why=f"It works on the same stack. This call has waited {seconds / 60:.0f} minutes for it.",
+        fix="Wait for it, or end it with Ctrl-C in its terminal; then try again.",
+    )
+
+
+def bad_file(own: Iterable[Path], more: Iterable[Path], words: str) -> StackError:
+    """Compose does not accept the files.
+
+    Args:
+        own: The project's own files.
+        more: Those of the student, which are laid over them.
+        words: What compose says.
+    """
+    theirs = ", ".join(str(file) for file in more)
     return StackError(
         StackFault.BAD_FILE,
-        f"Compose refuses {' with '.join(str(file) for file in files)}.",
+        f"Compose refuses {' with '.join(str(file) for file in [*own, *more])}.",
         why="Its words stand below.",
-        fix="Mend the place they name. `git diff docker/` shows what was changed here.",
+        fix=f"Mend the place they name; look into {theirs} first."
+        if theirs
+        else "Mend the place they name. `git diff docker/` shows what was changed here.",
         details=words.strip(),
     )
 
@@ -89,52 +98,77 @@ def unknown_service(name: str, known: Iterable[str]) -> StackError:
     )
 
 
-def images_absent(built: Mapping[str, str], pulled: Mapping[str, str]) -> StackError:
+def images_absent(built: Mapping[str, str], pulled: Mapping[str, str], wish: Wish) -> StackError:
     """Images that are not on this machine.
 
     Args:
         built: Image by service, for those that are built from this project.
         pulled: Image by service, for those that come from a registry.
+        wish: What was asked for.
     """
     steps = []
     if built:
-        steps.append(f"`triton-lab up --build` builds {', '.join(built.values())} (several minutes)")
+        steps.append(f"`{wish.typed('--build')}` builds {', '.join(built.values())} (10 minutes or more)")
     if pulled:
-        steps.append(f"`triton-lab up --pull` fetches {', '.join(pulled.values())}")
+        steps.append(f"`{wish.typed('--pull')}` fetches {', '.join(pulled.values())}")
     both = " `--build --pull` does both." if built and pulled else ""
+    fewer = "" if wish.services else " Or name the services that you want: `triton-lab up triton`."
     services = sorted([*built, *pulled])
     return StackError(
         StackFault.IMAGE_ABSENT,
         f"{_count(len(services), 'image')} missing on this machine: for {', '.join(services)}.",
         why="Images are large, so nothing is built or fetched unasked.",
-        fix=f"{'; '.join(steps)}.{both} Or name the services that you want: `triton-lab up triton`.",
+        fix=f"{'; '.join(steps)}.{both}{fewer}",
     )
 
 
-def build_failed(services: Iterable[str], words: str) -> StackError:
-    """An image could not be built."""
-    network = _UNREACHABLE.search(words)
+def no_port(variable: str, text: str) -> StackError:
+    """A variable that moves a port holds something else."""
     return StackError(
-        StackFault.REGISTRY if network else StackFault.BUILD,
-        f"The image of {', '.join(services)} could not be built.",
-        why="A base image or a package could not be fetched: no network, or a proxy stands between."
-        if network
-        else "A step of the Dockerfile failed. Its words stand below.",
-        fix="See docs/stack.md for base images and package indexes of your own; then build again."
-        if network
-        else "Mend what the words below name, then run `triton-lab up --build` again.",
-        details=tail(words),
+        StackFault.PORT_NUMBER,
+        f"{variable} is `{text}`, which is not a port.",
+        why="A port is a number from 1 to 65535.",
+        fix=f"Set {variable} to a free port, or unset it.",
     )
 
 
-def port_taken(service: str, port: int, variable: str) -> StackError:
-    """A port that a service publishes is not free."""
-    move = f"set another one: `{variable}={port + 10000} triton-lab up`" if variable else "choose another one"
+def same_port(port: int, first: str, second: str) -> StackError:
+    """Two services publish one port.
+
+    Args:
+        port: The port.
+        first: The variable that moves it, or the service.
+        second: The same of the other one.
+    """
+    return StackError(
+        StackFault.PORT_TAKEN,
+        f"Port {port} is wanted twice: by {first} and by {second}.",
+        why="Two programs cannot share a port.",
+        fix=f"Set {second} to another port.",
+    )
+
+
+def port_taken(service: str, port: int, variable: str, container: str, wish: Wish) -> StackError:
+    """A port that a service publishes is not free.
+
+    Args:
+        service: Its name in the compose file.
+        port: The port of this machine.
+        variable: The variable that moves it; empty: none does.
+        container: The container that publishes it already; empty: a program has it.
+        wish: What was asked for.
+    """
+    other = port + 10000 if port < 55000 else port - 10000
+    move = f"set another one: `{variable}={other} {wish.typed()}`" if variable else "choose another one"
     return StackError(
         StackFault.PORT_TAKEN,
         f"Port {port}, which the service {service} publishes, is taken.",
-        why=f"{ports.holder(port)} listens on it, and two programs cannot share a port.",
-        fix=f"End that program, or {move}.",
+        why=f"The container {container} publishes it, and two cannot share a port."
+        if container
+        else f"{ports.holder(port)} listens on it, and two programs cannot share a port.",
+        fix=f"End that container (`docker stop {container}`), or {move}."
+        if container
+        else f"End that program, or {move}.",
     )
 
 
@@ -177,118 +211,6 @@ def name_taken(project: str, home: str) -> StackError:
         fix=f"End it where it was started, or remove it: `docker rm -f $(docker ps -aq --filter "
         f"label=com.docker.compose.project={project})`.",
     )
-
-
-def ended(service: str, state: Mapping[str, Any], log: str, log_path: Path) -> StackError:
-    """A container of the stack is not running any more.
-
-    Args:
-        service: Its name in the compose file.
-        state: `State` of the engine's answer.
-        log: Everything it printed.
-        log_path: Where the log is kept.
-    """
-    if state.get("Error"):  # the engine's own words: it could not start the container at all
-        return refused(str(state["Error"]))
-    if service == "triton":
-        cause = docker_ends.exited(service, state, log, log_path)
-        fault = StackFault.OUT_OF_MEMORY if cause.fault is Fault.OUT_OF_MEMORY else StackFault.EXITED
-        return StackError(fault, cause.what, why=cause.why, fix=cause.fix, details=cause.details)
-    if state.get("OOMKilled"):
-        return StackError(
-            StackFault.OUT_OF_MEMORY,
-            f"The container of {service} was killed because it ran out of memory.",
-            why="Its memory limit is too small, or the machine has too little memory.",
-            fix="End other programs or raise the limit, then run `triton-lab up` again.",
-            details=with_path(log, log_path),
-        )
-    words = decisive(log)
-    denied = re.search(r"permission denied|read-only file system", words, re.IGNORECASE)
-    return StackError(
-        StackFault.EXITED,
-        f"The container of {service} ended with exit code {state.get('ExitCode', 0)}.",
-        why=f"It may not read or write what it needs: {words}" if denied else f"Its log says: {words}",
-        fix="Make the files below docker/ readable for all (`chmod -R go+rX docker`); a volume with a wrong "
-        "owner goes away with `triton-lab down`. Then run `triton-lab up` again."
-        if denied
-        else "Mend what they name, then run `triton-lab up` again.",
-        details=with_path(log, log_path),
-    )
-
-
-def not_healthy(service: str, seconds: float, probe: str, log: str, log_path: Path) -> StackError:
-    """A container runs and does not become healthy.
-
-    Args:
-        service: Its name in the compose file.
-        seconds: How long it was waited for.
-        probe: What its health check printed last.
-        log: Everything it printed.
-        log_path: Where the log is kept.
-    """
-    return StackError(
-        StackFault.NOT_HEALTHY,
-        f"The service {service} did not become healthy within {seconds:.0f} seconds.",
-        why=f"Its health check says: {probe.strip()}"
-        if probe.strip()
-        else "Its health check has not passed.",
-        fix="Read its last words below. On a slow machine, wait longer: `triton-lab up --timeout 300`.",
-        details=with_path(log, log_path),
-    )
-
-
-def refused(words: str) -> StackError:
-    """Compose or the engine refuses, for another reason than those that were looked for before."""
-    fault = docker_errors.classify(RuntimeError(words))
-    if fault is Fault.NO_GPU_RUNTIME:
-        return StackError(
-            StackFault.NO_GPU,
-            "The engine cannot give a GPU to the container of triton.",
-            why="The NVIDIA Container Toolkit is not installed, or the engine does not know it yet.",
-            fix="Install it, run `sudo nvidia-ctk runtime configure --runtime=docker` and restart Docker; or "
-            "leave `--gpu` out: the server then runs on the CPU.",
-            details=tail(words),
-        )
-    if fault is Fault.PORT_TAKEN:
-        found = re.search(r":(\d+)\b[^\n]*(?:allocated|in use)|(\d+)[^\n]*(?:allocated|in use)", words)
-        port = next((int(group) for group in (found.groups() if found else ()) if group), 0)
-        return StackError(
-            StackFault.PORT_TAKEN,
-            f"Port {port} of this machine was taken a moment ago." if port else "A port is taken.",
-            why="Another program took it between our look and the start.",
-            fix="Run `triton-lab up` again: it names the program.",
-            details=tail(words),
-        )
-    return StackError(
-        StackFault.OTHER,
-        "The stack did not start.",
-        why="Compose and the engine say what stands below.",
-        fix="Mend what they name, then run `triton-lab up` again. `triton-lab doctor` looks at the engine.",
-        details=tail(words),
-    )
-
-
-def no_gpu_inside(found: str) -> StackError:
-    """The container runs with a GPU request, and there is no GPU in it."""
-    cause = docker_errors.no_gpu_inside("all", found)
-    return StackError(
-        StackFault.NO_GPU,
-        cause.what,
-        why=cause.why,
-        fix="Check `docker run --rm --gpus all IMAGE nvidia-smi -L`, install or mend the NVIDIA Container "
-        "Toolkit, or leave `--gpu` out.",
-        details=cause.details,
-    )
-
-
-def tail(text: str, lines: int = _TAIL) -> str:
-    """The last lines of a program's words."""
-    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
-
-
-def with_path(log: str, path: Path) -> str:
-    """The last lines of a log, and where all of it is."""
-    return f"{tail(log)}\nThe whole log: {path}"
 
 
 def _count(number: int, thing: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lab_utils.stack.compose import bind_mounts, published
 from lab_utils.stack.containers import containers_of, is_ours, service_of
 from lab_utils.stack.settings import PORT_VARIABLES, Owner
 from lab_utils.stack.settings import STACK_LABEL as LABEL
+from lab_utils.stack.wish import Wish
 
 SMALLEST_SHM = 128 << 20
 """Bytes of `/dev/shm` below which Triton with several Python models does not work."""
@@ -52,17 +54,54 @@ def missing_images(
     return built, pulled
 
 
-def check_ports(client: Any, project: str, config: Mapping[str, Any], services: Sequence[str]) -> None:
-    """Every port that is published is free, or our running stack has it already.
+def check_port_variables() -> None:
+    """Every variable that moves a port holds a port. Compose's own words about it name no variable.
 
     Raises:
-        StackError: PORT_TAKEN, with the program that has it and the variable that moves ours.
+        StackError: PORT_NUMBER.
+    """
+    for variable in PORT_VARIABLES.values():
+        text = os.environ.get(variable, "")
+        if text and not (text.isdecimal() and 0 < int(text) < 65536):
+            raise faults.no_port(variable, text)
+
+
+def check_ports(
+    client: Any, project: str, config: Mapping[str, Any], services: Sequence[str], wish: Wish
+) -> None:
+    """Every port that is published is free and wanted once, or our running stack has it already.
+
+    Raises:
+        StackError: PORT_TAKEN, with the program or container that has it and the variable that moves ours.
     """
     running = {service_of(c) for c in containers_of(client, project) if c.status == "running"}
+    wanted: dict[int, str] = {}
     for name in services:
         for port in published(config["services"][name]):
+            variable = PORT_VARIABLES.get(port.inner, "")
+            if port.outer in wanted:
+                raise faults.same_port(port.outer, wanted[port.outer], variable or name)
+            wanted[port.outer] = variable or name
             if name not in running and not _free(port.host, port.outer):
-                raise faults.port_taken(name, port.outer, PORT_VARIABLES.get(port.inner, ""))
+                raise faults.port_taken(name, port.outer, variable, _publisher(client, port.outer), wish)
+
+
+def _publisher(client: Any, port: int) -> str:
+    """The name of the container that publishes a port of this machine; empty: none of this engine does."""
+    for container in client.containers.list(ignore_removed=True):
+        for bindings in (container.ports or {}).values():
+            if any(binding["HostPort"] == str(port) for binding in bindings or ()):
+                return str(container.name)
+    return ""
+
+
+def warn_without_gpu(client: Any, say: Callable[[str], None]) -> None:
+    """Say so before a long build when neither the engine nor this machine shows a GPU. It may be wrong."""
+    if shutil.which("nvidia-smi") is None and "nvidia" not in (client.info().get("Runtimes") or {}):
+        say(
+            "Note: this machine has no nvidia-smi, and the engine no NVIDIA runtime, so Triton will hardly "
+            "get a GPU. Without `--gpu` it runs on the CPU."
+        )
 
 
 def open_ports(config: Mapping[str, Any], services: Sequence[str]) -> list[str]:

@@ -33,6 +33,7 @@ def test_no_engine_at_all(empty_repository: Path, monkeypatch: pytest.MonkeyPatc
     assert "No container engine answers" in text
     assert "There is no such socket" in text
     assert "systemctl start docker" in text
+    assert "`triton-lab lab`, with TRITON_LAB_RUNTIME not set" in text
     # Looking for our containers is no error there, and finds none.
     assert triton.find("none") is None
 

@@ -13,6 +13,9 @@ import pytest
 from lab_utils import paths
 from lab_utils import server as triton
 from lab_utils.cli.servers import choose_models
+from lab_utils.cli.stack import not_loaded
+from lab_utils.stack import state
+from lab_utils.stack.state import StackState
 
 pytestmark = pytest.mark.live
 REPOSITORY = paths.project_root() / "model_repository"
@@ -78,6 +81,28 @@ def test_a_plain_start_loads_all_but_the_llamas_and_says_so(triton_lab):
     (line,) = [line for line in answer.stdout.splitlines() if line.startswith("Not loaded")]
     assert line.startswith(f"Not loaded: {', '.join(sorted(llamas))}. They need PyTorch")
     assert line.endswith(f"http://{server['http']}/v2/repository/models/llama/load")
+
+
+def test_status_says_that_a_stack_was_started(triton_lab, own_folders):
+    assert triton_lab("status").stdout == "No server of ours runs.\n"
+    state.write(StackState("triton-lab-me-stack", "net"))
+    text = triton_lab("status").stdout
+    assert "No server of ours runs." in text
+    assert "The stack triton-lab-me-stack was started: `triton-lab up` prints its addresses." in text
+    assert json.loads(triton_lab("status", "--json").stdout) == []
+
+
+def test_only_models_with_a_file_are_offered_for_loading(tmp_path):
+    for name in ("llama/1", "llama_logits/1", "digits_cnn"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "llama" / "1" / "model.py").touch()
+    (tmp_path / "llama_logits" / "labels.txt").touch()
+    ready, *absent = not_loaded(tmp_path, ["digits_cnn", "llama", "llama_logits"], "http://h:1")
+    assert ready.startswith("Not loaded: llama. Load one when you want it: curl -X POST http://h:1/v2/")
+    assert [line.partition(" makes it")[0] for line in absent] == [
+        "Not made yet: digits_cnn. `triton-lab models build`",
+        "Not made yet: llama_logits. `triton-lab models build --llama`",
+    ]
 
 
 def test_what_a_plain_start_loads(monkeypatch):

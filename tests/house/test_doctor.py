@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 
+import psutil
 import pytest
 
 from lab_utils.doctor import Facts, Finding, Status, collect, run_doctor
@@ -12,6 +13,7 @@ from lab_utils.doctor.containers import CONTAINER_CHECKS
 from lab_utils.doctor.facts import DockerFacts, GpuFacts, read_constraints
 from lab_utils.doctor.shared import SharedFacts
 from lab_utils.doctor.software import SOFTWARE_CHECKS
+from lab_utils.doctor.stack import ComposeFacts
 from lab_utils.doctor.system import SYSTEM_CHECKS
 
 CHECKS = SYSTEM_CHECKS | SOFTWARE_CHECKS | CONTAINER_CHECKS
@@ -29,6 +31,7 @@ GOOD = Facts(
     disk_free=50_000,
     memory_available=8000,
     docker=DockerFacts(engine="28.2.2", nvidia_runtime=True),
+    compose=ComposeFacts("docker compose 2.29.1"),
     gpu=GpuFacts(True, "560.35.03", ("NVIDIA A100",), toolkit="/usr/bin/nvidia-ctk"),
 )
 
@@ -133,6 +136,13 @@ BAD = [
         "you may not",
         "log out and in again",
     ),
+    (
+        "compose",
+        {"compose": ComposeFacts(problem="Only 1.25 is here.", mend="Install a newer one.")},
+        "WARN",
+        "Only 1.25 is here.",
+        "Install a newer one. Only `triton-lab up` needs it",
+    ),
     ("gpu", {"gpu": NO_DRIVER}, "WARN", "nvidia-smi is not installed", "Install the driver"),
     ("gpu", {"gpu": GpuFacts(True, "470.82.01", ("Tesla T4",))}, "WARN", "too old", "525"),
     (
@@ -211,8 +221,6 @@ def test_real_leftovers_of_a_dead_server_are_found(own_folders):
     record = triton.record("doomed")
     assert look("servers", leftovers=collect().leftovers).status is Status.PASS
     try:
-        import psutil
-
         assert record
         assert record.keeper
         psutil.Process(record.keeper.pid).kill()  # else it would tidy up

@@ -21,6 +21,9 @@ from lab_utils.lab import CheckFailed, Lab
 from lab_utils.progress import render
 from lab_utils.progress.registry import Checkpoint, Status, failed, passed, skipped
 from lab_utils.progress.store import ProgressStore
+from lab_utils.stack import state
+from lab_utils.stack.state import StackState
+from lab_utils.surroundings import about_runtime
 
 pytestmark = pytest.mark.live
 
@@ -57,6 +60,16 @@ def test_the_package_offers_lab_and_its_version() -> None:
     assert lab_utils.__version__
     with pytest.raises(AttributeError, match="'Labb'"):
         _ = lab_utils.Labb
+
+
+def test_the_image_of_a_container_is_named(own_work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_LAB_HOME", str(own_work / "home"))
+    monkeypatch.delenv("TRITON_LAB_IMAGE", raising=False)
+    assert about_runtime("docker") == "a container of nvcr.io/nvidia/tritonserver:24.10-py3"
+    state.write(StackState("p", "n", images={"triton": "triton-lab/triton-cpu:24.10"}))
+    assert about_runtime("docker") == "a container of triton-lab/triton-cpu:24.10"
+    monkeypatch.setenv("TRITON_LAB_IMAGE", "mine:1")
+    assert about_runtime("docker") == "a container of mine:1"
 
 
 def test_the_first_line_makes_the_folder_and_says_where(

@@ -16,7 +16,8 @@ import yaml
 from lab_utils.monitoring import tools
 from lab_utils.monitoring.packages import relocated
 from lab_utils.paths import project_root
-from lab_utils.stack.run import Wish, down
+from lab_utils.stack.run import down
+from lab_utils.stack.wish import Wish
 from tests.docker.conftest import client, empty_repository, engine, in_network, repository
 from tests.docker.real_engine import IMAGE, import_image, triton_mounts
 

@@ -18,9 +18,11 @@ import pytest
 from lab_utils.server.docker_errors import EngineError, Fault
 from lab_utils.stack import settings, state
 from lab_utils.stack.containers import check_alive, service_of
-from lab_utils.stack.faults import StackError, StackFault
+from lab_utils.stack.failures import refused
+from lab_utils.stack.faults import StackError, StackFault, images_absent
 from lab_utils.stack.preflight import check_shared_memory
-from lab_utils.stack.run import Wish, down, up
+from lab_utils.stack.run import down, up
+from lab_utils.stack.wish import Wish
 from tests.docker.real_engine import IMAGE, CannotRun, RealEngine
 from tests.stack.conftest import ALERTMANAGER
 
@@ -50,12 +52,17 @@ def test_images_are_absent_and_no_registry_can_be_reached(
         monkeypatch.delenv(f"TRITON_LAB_{name}_IMAGE")
     text = fault_of(wish(), StackFault.IMAGE_ABSENT, client)
     assert "5 images are missing on this machine" in text
-    assert "`triton-lab up --build` builds triton-lab/jupyter:24.10, triton-lab/triton-cpu:24.10" in text
-    assert "`triton-lab up --pull` fetches" in text
+    assert re.search(r"up --build.*` builds triton-lab/jupyter:24.10, triton-lab/triton-cpu:24.10", text)
+    assert re.search(r"up --pull.*` fetches", text)
     assert "grafana/grafana:" in text
+    assert "`triton-lab up triton`" in text
     text = fault_of(wish("triton"), StackFault.IMAGE_ABSENT, client)
     assert "1 image is missing on this machine: for triton." in text
     assert "--pull" not in text
+    assert "Or name the services" not in text
+    assert not settings.secrets_folder().exists(), "nobody needs them"
+    gpu = Wish(("triton",), gpu=True)
+    assert "`triton-lab up triton --gpu --build`" in str(images_absent({"triton": "x:1"}, {}, gpu))
     with pytest.raises(EngineError) as caught:
         up(wish("alertmanager", pull=True))
     assert caught.value.fault is Fault.REGISTRY
@@ -81,8 +88,42 @@ def test_a_port_is_taken(student: Path, wish: Callable[..., Wish], client: Any) 
         taken.listen()
         text = fault_of(wish("triton"), StackFault.PORT_TAKEN, client)
         assert "Port 8001, which the service triton publishes, is taken" in text
-        assert "`TRITON_LAB_GRPC_PORT=18001 triton-lab up`" in text
+        assert "`TRITON_LAB_GRPC_PORT=18001 triton-lab up triton --file " in text
         assert re.search(r"\(process \d+\) listens on it", text)
+
+
+def test_ports_that_are_none_or_are_wanted_twice(
+    student: Path, wish: Callable[..., Wish], client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in ("abc", "0", "65536", "-1"):
+        monkeypatch.setenv("TRITON_LAB_HTTP_PORT", text)
+        said = fault_of(wish("triton"), StackFault.PORT_NUMBER, client)
+        assert f"TRITON_LAB_HTTP_PORT is `{text}`, which is not a port." in said
+    monkeypatch.setenv("TRITON_LAB_HTTP_PORT", "18001")
+    monkeypatch.setenv("TRITON_LAB_GRPC_PORT", "18001")
+    said = fault_of(wish("triton"), StackFault.PORT_TAKEN, client)
+    assert "18001 is wanted twice: by TRITON_LAB_HTTP_PORT and by TRITON_LAB_GRPC_PORT" in said
+    # Taken between our look and the start: the engine's words, where ids are digits, too.
+    words = (
+        "driver failed programming external connectivity on endpoint triton (686200185c): "
+        "Bind for 127.0.0.1:18001 failed: port is already allocated"
+    )
+    assert "Port 18001 of this machine was taken a moment ago" in str(refused(words))
+
+
+def test_a_container_has_the_port(student: Path, wish: Callable[..., Wish], client: Any) -> None:
+    other = client.containers.run(
+        IMAGE, ["/usr/bin/sleep", "60"], name="somebody", detach=True, volumes=["/usr:/usr:ro"],
+        ports={"9093/tcp": ("127.0.0.1", 9093)},
+    )  # fmt: skip
+    try:
+        with pytest.raises(StackError) as caught:
+            up(wish("alertmanager"))
+        assert caught.value.fault is StackFault.PORT_TAKEN
+        assert "The container somebody publishes it" in str(caught.value)
+        assert "`docker stop somebody`" in str(caught.value)
+    finally:
+        other.remove(force=True)
 
 
 def test_the_name_is_another_state_folders(

@@ -95,8 +95,11 @@ def test_every_service_is_watched_and_what_it_mounts_is_here(config: Mapping[str
                 assert source.is_dir(), source
     depends = {name: service.get("depends_on") for name, service in config["services"].items()}
     assert depends["grafana"] == {"prometheus": {"condition": "service_healthy"}}
-    assert depends["prometheus"] == {"alertmanager": {"condition": "service_healthy"}}
-    assert with_dependencies(config, ["grafana"]) == sorted(["alertmanager", "grafana", "prometheus"])
+    assert depends["prometheus"] == {
+        "alertmanager": {"condition": "service_healthy"},
+        "triton": {"condition": "service_started"},  # else Prometheus would call it down for ever
+    }
+    assert with_dependencies(config, ["grafana"]) == ["alertmanager", "grafana", "prometheus", "triton"]
     with pytest.raises(StackError) as caught:
         with_dependencies(config, ["jupiter"])
     assert caught.value.fault is StackFault.SERVICE_UNKNOWN

@@ -18,9 +18,11 @@ from lab_utils.monitoring import tools
 from lab_utils.server.docker import DockerServer
 from lab_utils.server.docker_settings import DEFAULT_IMAGE, DockerSettings
 from lab_utils.stack import settings, state, targets
+from lab_utils.stack.after import programs
 from lab_utils.stack.faults import StackError
-from lab_utils.stack.run import Wish, down, programs, up
+from lab_utils.stack.run import down, up
 from lab_utils.stack.state import StackState
+from lab_utils.stack.wish import Wish
 from tests.docker.real_engine import IMAGE
 from tests.house.conftest import run_cli
 from tests.stack.conftest import ALERTMANAGER, PROMETHEUS

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,50 @@ def test_a_work_folder_that_cannot_be_written_is_said_with_cause_and_mend(
     assert "The work folder /home/user/work cannot be written." in log
     assert cause in log
     assert mend in log
+
+
+@pytest.mark.parametrize("variables", [{}, {"JUPYTERHUB_API_TOKEN": "x"}], ids=["alone", "of a hub"])
+def test_root_is_refused_with_cause_and_mend(
+    client: Any, student: Options, variables: dict[str, str]
+) -> None:
+    options = {**student(**variables), "user": "0:0"}
+    code, log = run(client, IMAGE, ["lab-entry", "start-lab"], **options)
+    assert code == 1
+    assert "JupyterLab does not start as root in this container." in log
+    assert "Why:  every notebook could then change, as root" in log
+    assert "--user 1000:1000" in log
+    assert "chown -R 1000:1000" in log
+
+
+# Root in a user namespace of user 12345, as in a container of a rootless engine.
+ROOTLESS = [
+    *("setpriv", f"--reuid={ANYBODY}", f"--regid={ANYBODY}", "--clear-groups"),
+    *("unshare", "--user", "--map-root-user"),
+]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be root, and become somebody else")
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [([], ["--allow-root"], "--allow-root"), (ROOTLESS, ["--port=1"], "--allow-root --port=1")],
+    ids=["told so", "rootless engine"],
+)
+def test_root_may_where_jupyter_is_told_so_or_the_engine_is_rootless(
+    before: list[str], after: list[str], expected: str
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folder is closed to other users
+        Path(folder).chmod(0o777)
+        jupyter, script = Path(folder, "jupyter"), Path(folder, "start-lab")
+        jupyter.write_text('#!/bin/sh\necho "jupyter $*"\n')
+        jupyter.chmod(0o755)
+        script.write_bytes((SCRIPTS / "start-lab").read_bytes())
+        variables = {"PATH": f"{folder}:/usr/bin:/bin", "HOME": folder}
+        answer = subprocess.run(
+            [*before, "sh", str(script), *after], env=variables, capture_output=True, text=True, check=False
+        )
+    if "unshare: " in answer.stderr:
+        pytest.skip(f"no user namespace can be made here: {answer.stderr.strip()}")
+    assert answer.stdout.strip() == f"jupyter lab {expected}", answer.stderr
 
 
 def test_a_home_that_cannot_be_written_gets_a_stand_in(client: Any, student: Options) -> None:
