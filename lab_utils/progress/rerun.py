@@ -23,6 +23,7 @@ from lab_utils.paths import project_root, work_dir
 from lab_utils.progress.labs import LabSpec, lab_spec
 from lab_utils.progress.registry import Checkpoint, Status, Verdict, failed
 from lab_utils.progress.store import RUN_VARIABLE, Entry, ProgressStore, Score
+from lab_utils.stack.state import triton_image
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,10 @@ class _Folders:
     def environment(self, run: str) -> dict[str, str]:
         """Variables of the kernel. Servers die with it; a FAIL does not stop the notebook."""
         path = os.pathsep.join(filter(None, [str(project_root()), os.environ.get("PYTHONPATH", "")]))
+        # The run has a state folder of its own, and the stack's image stands in the student's.
+        image = os.environ.get("TRITON_LAB_IMAGE") or triton_image()
         return {
+            **({"TRITON_LAB_IMAGE": image} if image else {}),
             "TRITON_LAB_WORK": str(self.work),
             "TRITON_LAB_HOME": str(self.root / "home"),
             "TRITON_LAB_LIFETIME": "kernel",

@@ -82,7 +82,7 @@ def test_every_service_does_its_work(stack: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("notebook", COMPLETE, ids=lambda path: f"lab{path.name[:2]}")
 def test_the_complete_notebook_passes_beside_it(notebook: Path, stack: dict[str, Any]) -> None:
-    """The labs' own containers take the stack's image and join its network."""
+    """The labs' own containers take the stack's image."""
     report = check_lab(notebook.name[:2], notebook, cell_timeout=600, total_timeout=3000)
     said = [f"{r.checkpoint.id} {r.verdict.status.value}: {r.verdict.found}" for r in report.results]
     assert report.finished, f"{report.reason}\n" + "\n".join([*report.unexpected, *said])

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nbformat
 import pytest
 
 from lab_utils.monitoring import tools
+from lab_utils.progress.rerun import check_lab
 from lab_utils.server.docker import DockerServer
 from lab_utils.server.docker_settings import DEFAULT_IMAGE, DockerSettings
 from lab_utils.stack import settings, state, targets
@@ -27,6 +29,10 @@ from tests.docker.real_engine import IMAGE
 from tests.house.conftest import run_cli
 from tests.stack.conftest import ALERTMANAGER, PROMETHEUS
 
+SHOW = """
+from lab_utils.server.docker_settings import DockerSettings
+open("{file}", "w").write(DockerSettings.from_environment().image)
+"""
 SERVICES = ("jupyter", "triton", "prometheus")
 PORTS = (8888, 8000, 8001, 8002, 9090, 9093)
 
@@ -103,6 +109,7 @@ def test_up_is_used_by_the_labs_and_down_leaves_nothing(
 
     # A server of the labs takes the stack's image, and Prometheus reads it until it ends.
     assert DockerSettings.from_environment().image == IMAGE
+    assert checked_with(student) == IMAGE
     mounts = ",".join(mount.removesuffix(":ro") for mount in read_mounts(client, stack.project))
     monkeypatch.setenv("TRITON_LAB_MOUNTS", mounts)
     server = DockerServer(repository, name="lab04", lifetime="kernel", wait_for=["scores"]).start()
@@ -128,6 +135,14 @@ def test_up_is_used_by_the_labs_and_down_leaves_nothing(
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind(("127.0.0.1", port))
     assert down() == []
+
+
+def checked_with(folder: Path) -> str:
+    """The image that a lab's notebook gets when it is checked: that run has a state folder of its own."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SHOW.format(file=folder / "image"))])
+    nbformat.write(book, folder / "show.ipynb")
+    check_lab("01", folder / "show.ipynb")
+    return (folder / "image").read_text()
 
 
 def read_mounts(client: Any, project: str) -> list[str]:
