@@ -456,8 +456,11 @@ second.stop()
 load = {"concurrency": 4, "progress": False}  # four clients
 with ThreadPoolExecutor() as pool, httpclient.InferenceServerClient(http) as client:
     for unload in (False, True):
-        asking = pool.submit(run_load, server, "mnist_mlp", seconds=4, validate=True, **load)
-        time.sleep(1)
+        before = now = client.get_inference_statistics("mnist_mlp")["model_stats"][0]["inference_count"]
+        asking = pool.submit(run_load, server, "mnist_mlp", seconds=4, warmup=0, validate=True, **load)
+        while now < before + 100 and not asking.done():  # until the clients are under way
+            time.sleep(0.05)
+            now = client.get_inference_statistics("mnist_mlp")["model_stats"][0]["inference_count"]
         if unload:
             client.unload_model("mnist_mlp")
         (lab.repository / "mnist_mlp" / "config.pbtxt").touch()  # unchanged, nothing would happen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,8 @@ def _exported(ctx: LabContext, export: Any, module: Any, examples: Sequence[Any]
 
 
 def _advice(error: BaseException) -> str:
-    if "second argument must be a string literal" in str(error):
+    # PyTorch says the first at the first try, and the second when it meets the same class again.
+    if re.search("second argument must be a string literal|Can't redefine method", str(error)):
         return "Not all of Python can be compiled: catch the error of `torch.jit.script`, and trace instead."
     return "Call `export` on a module of your own in a cell, and read the traceback."
 

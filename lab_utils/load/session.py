@@ -22,6 +22,8 @@ MOST_WINDOWS = 10
 """Windows to try before the load counts as not stable; perf_analyzer's default (--max-trials 10)."""
 _OPEN_LOOP_MOST = 512
 """Requests in flight in an open loop, all processes together: a process may have 1024 open files."""
+_PATIENCE = 5.0
+"""Seconds to wait for the statistics of a model that is loaded again under the load."""
 _PROBE = 0.25
 """Seconds of the short loads that find out how many processes are needed."""
 _BUSY_PROBE = 0.75
@@ -98,12 +100,12 @@ class Load:
             try:
                 crew.wait(start + warmup, bar.tick)
                 begin = time.perf_counter()
-                counters.append(self.view.counters())
+                counters.append(self.view.counters(_PATIENCE))
                 while True:
                     working = crew.wait(begin + seconds, bar.tick)
                     now = time.perf_counter()
                     windows.append(Window(begin, now))
-                    counters.append(self.view.counters())
+                    counters.append(self.view.counters(_PATIENCE))
                     agreed = figures.stable(crew.rows(), windows, self.rate is not None) if stable else None
                     if not stable or agreed or not working or len(windows) == MOST_WINDOWS:
                         break

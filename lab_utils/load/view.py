@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -94,10 +95,23 @@ class ServerView:
         found = self._ask("config")
         return dict(found.get("config", found))
 
-    def counters(self) -> Counters:
-        """The statistics now."""
+    def counters(self, patience: float = 0.0) -> Counters:
+        """The statistics now.
+
+        Args:
+            patience: Seconds to wait for a model that is not there: under a load it may be loaded again.
+        """
+        end = time.monotonic() + patience
+        while True:
+            try:
+                stats = self._ask("stats")
+                break
+            except _Absent:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
         total = Counters()
-        for entry in self._ask("stats").get("model_stats", []):
+        for entry in stats.get("model_stats", []):
             if self.version and str(entry.get("version")) != self.version:
                 continue
             total = _add(total, entry)
@@ -149,11 +163,15 @@ class ServerView:
         )
 
     def _no_model(self, reason: str) -> LoadError:
-        return LoadError(
+        return _Absent(
             f"The model `{self.model}` cannot be loaded with requests.",
             why=reason,
             fix="Check the name and the version, and that the model is ready.",
         )
+
+
+class _Absent(LoadError):
+    """The server is there, and the model is not."""
 
 
 def _error_text(answer: httpx.Response) -> str:
