@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.docker.real_engine import IMAGE, CannotRun, RealEngine, import_image, triton_mounts
+from tests.docker.parity.repository import save_network
+from tests.docker.real_engine import IMAGE, RealEngine, import_image, triton_mounts
+from tests.docker.started import started_engine
 
 SETTINGS = ("IMAGE", "GPU", "SHM_SIZE", "IPC", "MEMORY", "ULIMITS", "MOUNTS", "HOME", "RUNTIME", "LIFETIME")
 
@@ -29,28 +29,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEngine]:
     interfaces = sorted(name for _, name in socket.if_nameindex())
     # Python's helper for shared memory lives as long as this process: outside the engine's network.
     resource_tracker.ensure_running()
-    # pytest's own temporary paths are too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="tld") as folder:
-        Path(folder).chmod(0o755)  # so that it is the socket itself that refuses other users
-        made = RealEngine(Path(folder) / "e")
-        try:
-            made.start()
-            with made.network():
-                pass
-        except CannotRun as reason:
-            made.stop()
-            pytest.skip(f"no container engine can run here: {reason}")
-        try:
-            yield made
-            import docker
+    with started_engine() as made:
+        yield made
+        import docker
 
-            client = docker.DockerClient(base_url=made.address)
-            containers = [c.name for c in client.containers.list(all=True)]
-            client.close()
-        finally:
-            made.stop()
-        assert containers == [], "the tests left containers behind"
-        assert made.remains() == []
+        client = docker.DockerClient(base_url=made.address)
+        containers = [c.name for c in client.containers.list(all=True)]
+        client.close()
+    assert containers == [], "the tests left containers behind"
     assert sorted(name for _, name in socket.if_nameindex()) == interfaces
 
 
@@ -94,22 +80,10 @@ def settings(mounts: str, in_network: None, monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.fixture(scope="package")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with one small ONNX model, `scores`: FP32 [-1, 8] times a matrix."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = np.random.default_rng(7).standard_normal((8, 4)).astype(np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["xw"]), helper.make_node("Tanh", ["xw"], ["y"])],
-        "scores",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
-        [numpy_helper.from_array(weights, "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     root = tmp_path_factory.mktemp("repository")
     folder = root / "scores" / "1"
     folder.mkdir(parents=True)
-    onnx.save(model, str(folder / "model.onnx"))
+    save_network(folder / "model.onnx")
     (root / "scores" / "config.pbtxt").write_text(
         'platform: "onnxruntime_onnx"\nmax_batch_size: 8\n'
         'input [ { name: "x" data_type: TYPE_FP32 dims: [ 8 ] } ]\n'

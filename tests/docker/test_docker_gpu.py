@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import pytest
 
 from lab_utils.server.docker import DockerServer
 from lab_utils.server.docker_errors import Fault
-from tests.docker.real_engine import IMAGE, CannotRun, RealEngine, import_image
+from tests.docker.real_engine import IMAGE, import_image
 from tests.docker.refused import fault_of
+from tests.docker.started import started_engine
 
 
 def test_a_gpu_is_asked_for_and_the_engine_has_none(
@@ -55,33 +55,24 @@ def test_a_gpu_that_nobody_asked_for_is_left_out_and_said(
 
 
 def test_an_engine_that_takes_the_request_and_gives_no_gpu(
-    empty_repository: Path, settings: Path, mounts: str, client: Any, monkeypatch: pytest.MonkeyPatch
+    empty_repository: Path, settings: Path, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """docker hands a GPU request to any hook of that name; this one does nothing, as a broken one would."""
-    with tempfile.TemporaryDirectory(prefix="tld") as folder:
-        hook = Path(folder) / "bin" / "nvidia-container-runtime-hook"
-        hook.parent.mkdir()
-        hook.write_text("#!/bin/sh\nexit 0\n")
-        hook.chmod(0o755)
-        second = RealEngine(Path(folder) / "e", path=str(hook.parent))
-        try:
-            second.start()
-        except CannotRun as reason:
-            pytest.skip(f"no second container engine can run here: {reason}")
-        try:
-            monkeypatch.setenv("DOCKER_HOST", second.address)
-            other = docker.DockerClient(base_url=second.address)
-            image = client.images.get(IMAGE)
-            import_image(other, dict(e.split("=", 1) for e in image.attrs["Config"]["Env"]))
-            server = DockerServer(empty_repository, name="silent", gpu=True)
-            with second.network():
-                text = fault_of(server, Fault.NO_GPU_INSIDE)
-            assert "there is no GPU in it (asked for `--gpus all`)" in text
-            assert other.containers.list(all=True) == []
-            other.close()
-        finally:
-            second.stop()
-        assert second.remains() == []
+    hook = tmp_path / "bin" / "nvidia-container-runtime-hook"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\nexit 0\n")
+    hook.chmod(0o755)
+    with started_engine(path=str(hook.parent)) as second:
+        monkeypatch.setenv("DOCKER_HOST", second.address)
+        other = docker.DockerClient(base_url=second.address)
+        image = client.images.get(IMAGE)
+        import_image(other, dict(e.split("=", 1) for e in image.attrs["Config"]["Env"]))
+        server = DockerServer(empty_repository, name="silent", gpu=True)
+        with second.network():
+            text = fault_of(server, Fault.NO_GPU_INSIDE)
+        assert "there is no GPU in it (asked for `--gpus all`)" in text
+        assert other.containers.list(all=True) == []
+        other.close()
 
 
 def test_limits_that_the_engine_refuses_are_left_out_and_said(

@@ -31,8 +31,8 @@ LEFT_OVER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX)\b")
 TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".json", ".ipynb", ".sh", ".pbtxt", ".cfg", ""}
 
 
-def committed() -> Iterator[Path]:
-    """Files that are, or will be, in the repository: everything git does not ignore."""
+def names() -> Iterator[str]:
+    """Names of the files that are, or will be, in the repository: everything git does not ignore."""
     answer = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -43,9 +43,13 @@ def committed() -> Iterator[Path]:
     if answer.returncode:
         pytest.skip("not a git clone (perhaps a downloaded archive), so there is no list of its files")
     for name in filter(None, answer.stdout.split("\0")):
-        path = ROOT / name
-        if path.is_file() and path.suffix in TEXT:
-            yield path
+        if (ROOT / name).is_file():
+            yield name
+
+
+def committed() -> Iterator[Path]:
+    """Those of them that are text."""
+    yield from (ROOT / name for name in names() if Path(name).suffix in TEXT)
 
 
 def found(pattern: re.Pattern[str], files: Iterator[Path]) -> list[str]:

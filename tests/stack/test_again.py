@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from lab_utils.stack import run, settings, state
 from lab_utils.stack.faults import StackError, StackFault
+from lab_utils.stack.preflight import warn_without_gpu
 from lab_utils.stack.run import down, up
 from lab_utils.stack.wish import Wish
 
@@ -33,6 +34,35 @@ def test_what_ran_is_put_back_when_its_successor_fails(
     assert "The former container of alertmanager had been replaced and is gone" in caught.value.fix
     assert client.containers.list(all=True) == []
     assert settings.secrets_folder().is_dir(), "it ran before: its secrets stay until `triton-lab down`"
+
+
+def test_an_interrupted_call_takes_down_what_it_started(
+    student: Path, wish: Callable[..., Wish], client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "wait_healthy", pressed)  # Ctrl-C, with the container running
+    with pytest.raises(KeyboardInterrupt):
+        up(wish("alertmanager"), told.append)
+    assert told[-1] == "Interrupted. What this call had started was taken down again."
+    assert client.containers.list(all=True) == []
+    assert not settings.secrets_folder().exists()
+
+
+def test_a_long_build_for_a_gpu_begins_with_a_warning(
+    client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    warn_without_gpu(client, told.append)
+    assert "no nvidia-smi" in told[0]
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    warn_without_gpu(client, told.append)
+    assert len(told) == 1
 
 
 def test_a_second_call_waits_and_says_so(

@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from lab_utils.stack.faults import StackError, StackFault, images_absent
 from lab_utils.stack.preflight import check_shared_memory
 from lab_utils.stack.run import down, up
 from lab_utils.stack.wish import Wish
-from tests.docker.real_engine import IMAGE, CannotRun, RealEngine
+from tests.docker.real_engine import IMAGE
+from tests.docker.started import started_engine
 from tests.stack.conftest import ALERTMANAGER
 
 for_authors = pytest.mark.skipif(
@@ -250,31 +250,21 @@ def test_one_that_never_becomes_healthy(student: Path, wish: Callable[..., Wish]
 def test_the_engine_stops_and_comes_back(
     student: Path, wish: Callable[..., Wish], client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="tld") as folder:
-        second = RealEngine(Path(folder) / "e")
-        try:
-            second.start()
-        except CannotRun as reason:
-            pytest.skip(f"no second container engine can run here: {reason}")
-        try:
-            with monkeypatch.context() as patch:
-                patch.setenv("DOCKER_HOST", second.address)
-                other = docker.DockerClient(base_url=second.address)
-                other.images.load(b"".join(client.images.get(ALERTMANAGER).save(named=True)))
-                with second.network():
-                    up(wish("alertmanager"))
-                second.stop()
-                for call in (lambda: up(wish("alertmanager")), down):
-                    with pytest.raises(EngineError) as caught:
-                        call()
-                    assert caught.value.fault is Fault.NO_ENGINE
-                second.start()
-                with second.network():
-                    stack, _ = up(wish("alertmanager"))
-                    assert httpx.get(f"{stack.urls['alertmanager']}/-/ready").status_code == 200
-                    down()
-                assert other.containers.list(all=True) == []
-                other.close()
-        finally:
-            second.stop()
-        assert second.remains() == []
+    with started_engine() as second, monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", second.address)
+        other = docker.DockerClient(base_url=second.address)
+        other.images.load(b"".join(client.images.get(ALERTMANAGER).save(named=True)))
+        with second.network():
+            up(wish("alertmanager"))
+        second.stop()
+        for call in (lambda: up(wish("alertmanager")), down):
+            with pytest.raises(EngineError) as caught:
+                call()
+            assert caught.value.fault is Fault.NO_ENGINE
+        second.start()
+        with second.network():
+            stack, _ = up(wish("alertmanager"))
+            assert httpx.get(f"{stack.urls['alertmanager']}/-/ready").status_code == 200
+            down()
+        assert other.containers.list(all=True) == []
+        other.close()

@@ -11,7 +11,6 @@ import json
 import os
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +30,8 @@ from lab_utils.server.base import ServerError
 from lab_utils.server.docker import DockerServer
 from lab_utils.server.docker_errors import EngineError, Fault
 from lab_utils.server.docker_settings import DEFAULT_IMAGE
-from tests.docker.real_engine import IMAGE, CannotRun, RealEngine, import_image
+from tests.docker.real_engine import IMAGE, import_image
+from tests.docker.started import started_engine
 from tests.server.conftest import MODEL, add_model
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -141,43 +141,34 @@ def test_the_registry_is_unreachable() -> None:
 
 
 def test_the_engine_stops_mid_lab(models: Path, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory(prefix="tld") as folder:
-        second = RealEngine(Path(folder) / "e")
-        try:
-            second.start()
-        except CannotRun as reason:
-            pytest.skip(f"no second container engine can run here: {reason}")
-        try:
-            monkeypatch.setenv("DOCKER_HOST", second.address)
-            other = docker.DockerClient(base_url=second.address)
-            environment = client.images.get(IMAGE).attrs["Config"]["Env"]
-            import_image(other, dict(entry.split("=", 1) for entry in environment))
-            server = DockerServer(models, name="drill", options=SHORT, wait_for=["double"])
-            with second.network():
-                server.start()
-                ask(server)
-            second.stop()
-            assert not server.alive()
-            with pytest.raises(EngineError) as caught:
-                server.wait_ready("double", timeout=3)
-            assert caught.value.fault is Fault.ENGINE_STOPPED
-            assert "stopped answering" in str(caught.value)
-            assert "systemctl start docker" in caught.value.fix
-            with pytest.raises(EngineError) as caught, docker_engine.answering():
-                other.containers.list()
-            assert caught.value.fault is Fault.ENGINE_STOPPED
-            other.close()
-            with pytest.raises(EngineError) as caught:
-                DockerServer(models, name="drill").start()
-            assert caught.value.fault is Fault.NO_ENGINE
-            assert triton.find("drill") is None
-            second.start()
-            with second.network():
-                works(models)  # it takes the place of the container that ended with the engine
-                assert docker_engine.connect().containers.list(all=True) == []
-        finally:
-            second.stop()
-        assert second.remains() == []
+    with started_engine() as second:
+        monkeypatch.setenv("DOCKER_HOST", second.address)
+        other = docker.DockerClient(base_url=second.address)
+        environment = client.images.get(IMAGE).attrs["Config"]["Env"]
+        import_image(other, dict(entry.split("=", 1) for entry in environment))
+        server = DockerServer(models, name="drill", options=SHORT, wait_for=["double"])
+        with second.network():
+            server.start()
+            ask(server)
+        second.stop()
+        assert not server.alive()
+        with pytest.raises(EngineError) as caught:
+            server.wait_ready("double", timeout=3)
+        assert caught.value.fault is Fault.ENGINE_STOPPED
+        assert "stopped answering" in str(caught.value)
+        assert "systemctl start docker" in caught.value.fix
+        with pytest.raises(EngineError) as caught, docker_engine.answering():
+            other.containers.list()
+        assert caught.value.fault is Fault.ENGINE_STOPPED
+        other.close()
+        with pytest.raises(EngineError) as caught:
+            DockerServer(models, name="drill").start()
+        assert caught.value.fault is Fault.NO_ENGINE
+        assert triton.find("drill") is None
+        second.start()
+        with second.network():
+            works(models)  # it takes the place of the container that ended with the engine
+            assert docker_engine.connect().containers.list(all=True) == []
 
 
 GREEDY = MODEL + "\n    def initialize(self, args):\n        self.much = b'x' * (400 << 20)\n"

@@ -26,7 +26,7 @@ def _tensors(kind: str, name: str, size: int) -> str:
     return f"{kind} [ {_VECTOR.format(name=name, size=size)} ]\n"
 
 
-def _save_network(path: Path) -> None:
+def save_network(path: Path) -> None:
     """`y = tanh(x @ w)`, x FP32 `[n, 8]`, y FP32 `[n, 4]`."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -94,8 +94,8 @@ def write_repository(root: Path) -> Path:
     x, y = _tensors("input", "x", 8), _tensors("output", "y", 4)
     batching = "dynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 100 }\n"
     onnx_head = 'platform: "onnxruntime_onnx"\nmax_batch_size: 8\n'
-    _save_network(_write(root, "scores", onnx_head + x + y + _CPU + batching) / "1" / "model.onnx")
-    _save_network(_write(root, "plain", "") / "1" / "model.onnx")
+    save_network(_write(root, "scores", onnx_head + x + y + _CPU + batching) / "1" / "model.onnx")
+    save_network(_write(root, "plain", "") / "1" / "model.onnx")
     python = 'backend: "python"\nmax_batch_size: 8\n'
     pair = _tensors("input", "y", 4) + _tensors("output", "z", 4) + _CPU
     _write(root, "positive", python + pair, POSITIVE)
