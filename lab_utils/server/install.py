@@ -115,7 +115,9 @@ def backend_directory() -> Path:
     for path in sources:
         digest.update(str(path.relative_to(BACKENDS)).encode() + path.read_bytes())
     target = paths.cache_home() / "backends" / digest.hexdigest()[:16]
-    if (target / "python" / place.stub.name).is_file():
+    stub = target / "python" / place.stub.name
+    if stub.is_file():
+        _restore_rights(stub)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
@@ -138,6 +140,30 @@ def backend_directory() -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _restore_rights(stub: Path) -> None:
+    """Everybody may read and run the stub again.
+
+    Before each model Triton runs the stub once without arguments. When that run does not end with exit
+    status 1, for example because it was killed for memory, Triton takes every right away but the owner's
+    to run it (python_backend, `stub_launcher.cc`). Other users and their containers are then locked out.
+
+    Raises:
+        ServerError: This user may not run the stub, and cannot change that.
+    """
+    if stub.stat().st_mode & 0o555 == 0o555:
+        return
+    try:
+        stub.chmod(0o755)
+    except OSError as error:
+        if not os.access(stub, os.X_OK):
+            raise ServerError(
+                "You may not run the process for Python models (triton_python_backend_stub).",
+                why="It belongs to another user. Triton takes the rights away when the process was killed "
+                f"at its start. They cannot be given back: {error.strerror}.",
+                fix=f"Ask its owner for `chmod 755 {stub}`, or set TRITON_LAB_CACHE to a folder of your own.",
+            ) from error
 
 
 def missing_libraries() -> list[str]:

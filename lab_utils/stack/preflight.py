@@ -199,16 +199,18 @@ def _check_access(name: str, path: Path, writable: bool, user: Owner | None) -> 
 
 
 def _some_files(path: Path) -> Iterator[Path]:
+    """The path and what lies below it, sorted, but for what is hidden: programs keep private files there."""
     yield path
     count = 0
     if not path.is_dir() or len(path.parts) < 3:  # whole system folders, as tests mount them
         return
-    for folder, _, files in os.walk(path):
-        for file in files:
+    for folder, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in (*folders, *sorted(name for name in files if not name.startswith("."))):
             count += 1
             if count > _MOST_FILES:
                 return
-            yield Path(folder) / file
+            yield Path(folder) / name
 
 
 def _may(path: Path, user: Owner | None, *, write: bool) -> bool:

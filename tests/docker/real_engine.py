@@ -185,7 +185,7 @@ def triton_mounts(cache: Path) -> tuple[dict[str, str], str]:
     """The environment and the mounts that turn the empty image into a Triton.
 
     Args:
-        cache: A folder for the server's caches.
+        cache: A folder of these tests, for a copy of the backends.
 
     Returns:
         Variables of the image, and the value of TRITON_LAB_MOUNTS.
@@ -194,11 +194,13 @@ def triton_mounts(cache: Path) -> tuple[dict[str, str], str]:
 
     place = installation()
     home = "/opt/tritonserver"
+    # A copy: a server elsewhere that is killed at its start can change the rights of the shared files.
+    backends = shutil.copytree(backend_directory(), cache / "backends")
     mounts = {
         "/usr": "/usr",
         sys.prefix: sys.prefix,
         str(place.binary.parent): f"{home}/bin",
-        str(backend_directory()): f"{home}/backends",
+        str(backends): f"{home}/backends",
         str(place.caches): f"{home}/caches",
     }
     if not sys.base_prefix.startswith("/usr"):

@@ -165,9 +165,14 @@ def test_folders_that_the_containers_cannot_use(
     secret = models / "a" / "config.pbtxt"
     secret.write_text('backend: "python"\n')
     secret.chmod(0o600)
+    (models / ".git").mkdir(mode=0o700)  # what is hidden is no model
     text = fault_of(wish("triton", repository=models), StackFault.FOLDER, client)
     assert f"cannot use {secret}" in text
     assert f"`chmod -R go+rX {models}`" in text
+    secret.chmod(0o644)
+    (models / "a").chmod(0o700)
+    text = fault_of(wish("triton", repository=models), StackFault.FOLDER, client)
+    assert f"cannot use {models / 'a'}.\n" in text
     text = fault_of(wish("triton", repository=tmp_path / "absent"), StackFault.FOLDER, client)
     assert "It is not there" in text
 
