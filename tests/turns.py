@@ -58,6 +58,18 @@ def group(nodeid: str) -> str:
     return path
 
 
+def alone_last(items: list[pytest.Item]) -> None:
+    """Put groups in which every test wants to be alone at the end, in place.
+
+    Between other tests each of them would first wait for the other worker's test, and then make it wait.
+    """
+    at_the_end: dict[str, bool] = {}
+    for item in items:
+        name, alone = group(item.nodeid), item.get_closest_marker("alone") is not None
+        at_the_end[name] = at_the_end.get(name, True) and alone
+    items.sort(key=lambda item: at_the_end[group(item.nodeid)])
+
+
 class GroupScheduling(LoadScopeScheduling):
     """Hands whole groups to the workers, in the order of the tests.
 

@@ -10,7 +10,7 @@ from lab_utils.progress.context import LabContext, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 
 _DELAY = 0.4
-"""Seconds each answer is held back: long enough for all requests to arrive before the first leaves."""
+"""Seconds each answer is held back when the requests do not come together."""
 
 
 @checkpoint(
@@ -22,7 +22,7 @@ def check_async(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
     sizes = [int(n) for n in ctx.rng.permutation([n for n in range(2, 20) if n != 10])[:count]]
     batches = [ctx.digits(n)[0] for n in sizes]
     target = ctx.need_server().endpoints.http
-    with ctx.counting("mnist_mlp") as delta, ctx.recorder(target, delay=_DELAY) as recorder:
+    with ctx.counting("mnist_mlp") as delta, ctx.recorder(target, delay=_DELAY, gather=count) as recorder:
         found = call_at(ctx, answers["classify_async"], recorder, batches, timeout=20)
     sent = len(inference_requests(recorder))
     if delta.inference_count == 0:

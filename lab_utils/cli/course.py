@@ -134,17 +134,21 @@ def check(
         raise typer.Exit(1)
 
 
-def progress(json: JsonFlag = False) -> None:
+def progress(
+    lab: Annotated[str | None, typer.Argument(help="Number of one lab; default: all.")] = None,
+    json: JsonFlag = False,
+) -> None:
     """Show where you are: every exercise with its latest verdict."""
-    from lab_utils.progress.labs import LABS
+    from lab_utils.progress.labs import LABS, lab_spec
     from lab_utils.progress.panel import as_text
     from lab_utils.progress.store import ProgressStore
 
+    labs = list(LABS.values()) if lab is None else [lab_spec(lab)]
     store = ProgressStore()
     if json:
-        output.print_json([_progress_of(spec, store) for spec in LABS.values()])
+        output.print_json([_progress_of(spec, store) for spec in labs])
         return
-    for spec in LABS.values():
+    for spec in labs:
         output.say(as_text(spec.number, spec.title, spec.checkpoints(), store))
 
 

@@ -204,15 +204,16 @@ class LabContext:
         """Count what a model does inside a `with` block, by Triton's own statistics."""
         return probes.Delta((server or self.need_server()).endpoints.http, model)
 
-    def recorder(self, target: str, *, delay: float = 0.0, keep: int = 1 << 16) -> Recorder:
+    def recorder(self, target: str, *, delay: float = 0.0, gather: int = 0, keep: int = 1 << 16) -> Recorder:
         """A proxy in front of `target` (`host:port`) that writes down what arrives. Use it with `with`.
 
         Args:
             target: For example `ctx.server.endpoints.http`.
             delay: Seconds to hold back each response, so that concurrency can be seen.
+            gather: Hold the first responses back until so many requests are under way.
             keep: Bytes of each body to keep.
         """
-        return Recorder(target, delay=delay, keep=keep)
+        return Recorder(target, delay=delay, gather=gather, keep=keep)
 
     def fresh_server(
         self,

@@ -82,8 +82,11 @@ def run_limited(function: Callable[..., Any], *args: Any, timeout: float = 30.0,
 
 
 def abandon(thread: threading.Thread) -> None:
-    """Ask a thread to end at its next Python instruction."""
-    if thread.ident is not None:
+    """Ask a thread to end at its next Python instruction.
+
+    One that has ended is left alone: the system gives its number to the next thread.
+    """
+    if thread.ident is not None and thread.is_alive():
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Abandoned))
 
 

@@ -18,6 +18,8 @@ from lab_utils.progress.wire import Flight, Http1Parser, Http2Parser, Recorded, 
 from lab_utils.server import keys
 
 _CHUNK = 1 << 18
+_GATHERING_S = 2.0
+"""Seconds that responses wait, all together, for requests that are still to come."""
 
 
 class Recorder:
@@ -33,13 +35,16 @@ class Recorder:
         bytes_down: Bytes from the server to clients.
     """
 
-    def __init__(self, target: str, *, delay: float = 0.0, keep: int = 1 << 16) -> None:
+    def __init__(self, target: str, *, delay: float = 0.0, gather: int = 0, keep: int = 1 << 16) -> None:
         """Prepare it; `with` starts it.
 
         Args:
             target: `host:port` of the real server.
             delay: Seconds to hold back each response. A model that answers in half a millisecond
                 never has two requests under way; with a delay, concurrency can be seen.
+            gather: Hold the first responses back until so many requests are under way, two seconds at
+                most; what comes later is held back for `delay`. However slow the machine is, requests
+                that do not wait for each other are then seen together.
             keep: Bytes of each request body that are kept in `requests[i].body`.
         """
         self.target = target
@@ -49,6 +54,9 @@ class Recorder:
         self.bytes_up = 0
         self.bytes_down = 0
         self._delay = delay
+        self._gather = gather
+        self._gathered = threading.Event()
+        self._gather_until = 0.0
         self._keep = keep
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -155,6 +163,17 @@ class Recorder:
         with self._lock:
             self._in_flight += change
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
+            if self._max_in_flight >= self._gather:
+                self._gathered.set()
+
+    def hold_back(self) -> None:
+        """Return when a response may leave."""
+        if not self._gather:
+            time.sleep(self._delay)
+            return
+        with self._lock:
+            self._gather_until = self._gather_until or time.monotonic() + _GATHERING_S
+        self._gathered.wait(max(self._gather_until - time.monotonic(), self._delay))
 
 
 class _Conversation:
@@ -191,8 +210,8 @@ class _Conversation:
         with recorder._lock:
             recorder.bytes_down += len(data)
         starts = self._answering is not None and self._answering.between_messages
-        if recorder._delay and starts and self._flight.count:
-            time.sleep(recorder._delay)
+        if starts and self._flight.count:
+            recorder.hold_back()
         if self._answering is not None:
             self._answering.feed(data)
 

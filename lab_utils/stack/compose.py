@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from lab_utils.stack import faults
 OLDEST = (1, 29)
 """Older ones do not know the form of our file: no `version:`, conditions in `depends_on`, devices."""
 _CANDIDATES = (("docker", "compose"), ("docker-compose",))
+_STEP = re.compile(r"Step \d+/\d+ : \S.*|#\d+ \[[^\]]*\d+/\d+\] \S.*")
+"""A line with which a step of a Dockerfile begins: docker-compose's, and BuildKit's."""
+_LONGEST_STEP = 100
 _SHORT_PORT = re.compile(r"(?:(?P<host>.+):)?(?P<outer>\d+):(?P<inner>\d+)(?:/\w+)?")
 
 
@@ -47,9 +50,8 @@ class Compose:
 
     def call(self, *words: str, timeout: float = 3600.0) -> subprocess.CompletedProcess[str]:
         """Run one of its commands on our files. Its words are in `stdout` and `stderr`."""
-        files = [word for file in self.files for word in ("-f", str(file))]
         return subprocess.run(
-            [*self.program, *files, *words],
+            self._line(words),
             env=dict(self.environment),
             cwd=self.files[0].parent,
             stdin=subprocess.DEVNULL,
@@ -58,6 +60,38 @@ class Compose:
             timeout=timeout,
             check=False,
         )
+
+    def build(self, services: Sequence[str], say: Callable[[str], None]) -> tuple[int, str]:
+        """Build the images of some services; every step is said when it begins.
+
+        Returns:
+            The exit status, and all that was printed.
+        """
+        printed = list[str]()
+        with subprocess.Popen(
+            self._line(["build", *services]),
+            env={**self.environment, "PYTHONUNBUFFERED": "1"},  # docker-compose 1.29 is a Python program
+            cwd=self.files[0].parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    printed.append(line)
+                    if step := _STEP.match(line):
+                        say(f"  {shortened(step[0])}")
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode, "".join(printed)
+
+    def _line(self, words: Sequence[str]) -> list[str]:
+        files = [word for file in self.files for word in ("-f", str(file))]
+        return [*self.program, *files, *words]
 
     def config(self) -> dict[str, Any]:
         """All files in one, with the variables filled in: what compose would start.
@@ -72,6 +106,11 @@ class Compose:
             raise faults.bad_file(ours, theirs, answer.stderr or answer.stdout)
         merged: dict[str, Any] = yaml.safe_load(answer.stdout)
         return merged
+
+
+def shortened(line: str) -> str:
+    """A line without its end when it is long: a RUN can be a page."""
+    return line if len(line) <= _LONGEST_STEP else f"{line[: _LONGEST_STEP - 1].rstrip()}…"
 
 
 def find(files: tuple[Path, ...], environment: Mapping[str, str]) -> Compose:

@@ -129,9 +129,9 @@ def _get_images(
         ours = [name for name in services if config["services"][name].get("build")]
         if ours:
             say(f"Building the image of {', '.join(ours)}: 10 to 20 minutes the first time.")
-            answer = program.call("build", *ours)
-            if answer.returncode:
-                raise failures.build_failed(ours, answer.stdout + answer.stderr)
+            status, words = program.build(ours, say)
+            if status:
+                raise failures.build_failed(ours, words)
         built = {}
     if wish.pull and pulled:
         for image in pulled.values():

@@ -195,7 +195,8 @@ def triton_mounts(cache: Path) -> tuple[dict[str, str], str]:
     place = installation()
     home = "/opt/tritonserver"
     # A copy: a server elsewhere that is killed at its start can change the rights of the shared files.
-    backends = shutil.copytree(backend_directory(), cache / "backends")
+    backends = Path(shutil.copytree(backend_directory(), cache / "backends"))
+    (backends / "python" / place.stub.name).chmod(0o755)
     mounts = {
         "/usr": "/usr",
         sys.prefix: sys.prefix,

@@ -109,6 +109,12 @@ def test_progress_of_a_new_student_is_all_open(triton_lab):
         assert lab["points"] == 0
         assert f"0 of {lab['possible']} points" in text
         assert lab["exercises"][0]["id"] in text
+    for typed in ("2", "02"):
+        assert json.loads(triton_lab("progress", typed, "--json").stdout) == [labs[1]]
+    assert triton_lab("progress", "02").stdout in text
+    unknown = triton_lab("progress", "77")
+    assert unknown.returncode == 1
+    assert "there is no lab '77'" in unknown.stderr
 
 
 def test_notebooks_are_made_once_and_a_reset_forgets_the_verdict(triton_lab, own_folders):

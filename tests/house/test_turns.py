@@ -108,6 +108,27 @@ def test_a_group_stays_with_one_worker(tmp_path: Path) -> None:
     assert set().union(*workers.values()) == {"[gw0]", "[gw1]"}
 
 
+def test_files_whose_tests_are_all_alone_come_last(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_collection_modifyitems\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\nmarkers = alone\n")
+    mark, one = "import pytest\n\npytestmark = pytest.mark.alone\n\n\n", "def test_{}() -> None: ...\n"
+    (tmp_path / "test_a.py").write_text(mark + one.format("a1") + one.format("a2"))
+    (tmp_path / "test_b.py").write_text(
+        f"import pytest\n\n\n{one.format('b1')}@pytest.mark.alone\n{one.format('b2')}"
+    )
+    (tmp_path / "test_c.py").write_text(one.format("c1"))
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(project_root())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    found = [line.partition("::test_")[2] for line in run.stdout.splitlines() if "::" in line]
+    assert found == ["b1", "b2", "c1", "a1", "a2"], run.stdout + run.stderr
+
+
 def test_what_a_group_is() -> None:
     proofs = "tests/proofs/test_proofs.py"
     assert group("tests/load/test_faults.py::test_x[http]") == "tests/load/test_faults.py"

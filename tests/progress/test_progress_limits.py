@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lab_utils.progress.context import LabContext, Refusal
-from lab_utils.progress.limits import TimeLimit, run_limited
+from lab_utils.progress.limits import TimeLimit, abandon, run_limited
 
 
 @pytest.fixture
@@ -126,3 +126,27 @@ def test_the_python_backends_own_traceback_is_left_out(alone: LabContext) -> Non
     said = found(alone, refused)
     assert "the file is no ONNX" in said
     assert "model.py" not in said
+
+
+def test_a_thread_that_has_ended_is_not_taken_for_a_later_one() -> None:
+    """Thread numbers are used again at once: only the thread itself knows whether it still runs."""
+    for _ in range(100):
+        ended = threading.Thread(target=int)
+        ended.start()
+        ended.join()
+        go, done = threading.Event(), threading.Event()
+
+        def later(go: threading.Event = go, done: threading.Event = done) -> None:
+            go.wait(10)
+            done.set()
+
+        other = threading.Thread(target=later)
+        other.start()
+        if same := other.ident == ended.ident:
+            abandon(ended)
+        go.set()
+        other.join(10)
+        assert done.is_set()
+        if same:
+            return
+    pytest.fail("no thread number was used twice")

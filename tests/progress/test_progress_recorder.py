@@ -120,6 +120,34 @@ def test_a_delay_makes_quick_answers_overlap(echo: str) -> None:
     assert recorder.max_concurrent == 4
 
 
+def test_requests_that_come_slowly_are_gathered(echo: str) -> None:
+    """Each begins later than a quick answer takes; the last one lets all leave at once."""
+
+    def ask(number: int) -> float:
+        time.sleep(0.2 * number)
+        connection = http.client.HTTPConnection(recorder.address, timeout=10)
+        connection.request("GET", "/q")
+        connection.getresponse().read()
+        connection.close()
+        return time.monotonic()
+
+    start = time.monotonic()
+    with Recorder(echo, delay=0.01, gather=4) as recorder, ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(ask, range(4)))
+    assert recorder.max_concurrent == 4
+    assert min(ends) - start >= 0.6
+
+
+def test_requests_that_wait_for_each_other_are_not_gathered(echo: str) -> None:
+    with Recorder(echo, delay=0.05, gather=3) as recorder:
+        start = time.monotonic()
+        for _ in range(3):
+            together(recorder, "/q", 1)
+        seconds = time.monotonic() - start
+    assert recorder.max_concurrent == 1
+    assert 2.0 < seconds < 6.0  # two seconds once, and then the delay
+
+
 def test_nothing_listens_after_the_block(echo: str) -> None:
     with Recorder(echo) as recorder:
         open_connection = socket.create_connection(recorder.address.split(":"), timeout=5)

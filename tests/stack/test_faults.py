@@ -32,10 +32,10 @@ for_authors = pytest.mark.skipif(
 )
 
 
-def fault_of(wanted: Wish, fault: StackFault, client: Any) -> str:
+def fault_of(wanted: Wish, fault: StackFault, client: Any, say: Callable[[str], None] = print) -> str:
     """The message of the fault with which `up` fails; nothing may stay behind."""
     with pytest.raises(StackError) as caught:
-        up(wanted)
+        up(wanted, say)
     assert caught.value.fault is fault, str(caught.value)
     assert caught.value.why
     assert caught.value.fix
@@ -77,9 +77,17 @@ def test_a_build_that_gets_no_base_image_says_so(
     more = {"triton": {"image": "mine:1", "build": {"context": str(tmp_path), "dockerfile": "Dockerfile"}}}
     text = fault_of(wish("triton", more=more, build=True), StackFault.REGISTRY, client)
     assert "A base image or a package could not be fetched" in text
-    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY absent /\n")
-    text = fault_of(wish("triton", more=more, build=True), StackFault.BUILD, client)
+    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nLABEL {'x' * 200}=1\nCOPY absent /\n")
+    told: list[str] = []
+    text = fault_of(wish("triton", more=more, build=True), StackFault.BUILD, client, told.append)
     assert "absent" in text
+    assert told[0].startswith("Building the image of triton: 10 to 20 minutes")
+    # Each step is said when it begins, on one short line.
+    assert told[1:] == [
+        f"  Step 1/3 : FROM {IMAGE}",
+        f"  Step 2/3 : LABEL {'x' * 82}…",
+        "  Step 3/3 : COPY absent /",
+    ]
 
 
 def test_a_port_is_taken(student: Path, wish: Callable[..., Wish], client: Any) -> None:
