@@ -101,6 +101,7 @@ def test_names_may_be_huge_twice_there_or_unprintable(tmp_path: Path) -> None:
         (b"PK\3\4 not a zip at all", "cannot be read as a zip"),
         (zipped({"a.ipynb": b"{}"})[:-30], "cannot be read as a zip"),
     ],
+    ids=("empty", "without a table", "zip64", "no zip", "cut"),  # a zip holds the time at which it was made
 )
 def test_a_broken_zip_is_a_problem(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "x.zip").write_bytes(content)
