@@ -14,12 +14,12 @@ from lab_utils import server as triton
 from lab_utils.keeper.identity import MARKER
 from lab_utils.monitoring import tools
 from lab_utils.progress.labs import LABS
-from tests.turns import GroupScheduling, alone_last, shared_folder, turn
+from tests.turns import GroupScheduling, in_order, shared_folder, turn
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that want to be alone come last."""
-    alone_last(items)
+    """The proofs come late, and tests that want to be alone last."""
+    in_order(items)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:

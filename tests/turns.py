@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+_PROOFS = "tests/proofs/test_proofs.py"
+
 
 def shared_folder(config: pytest.Config) -> Path:
     """A folder that all workers of one test run share, and nobody else."""
@@ -53,21 +55,23 @@ def group(nodeid: str) -> str:
         if path.startswith(f"{folder}/"):
             return folder
     exercise = re.search(r"\[(\d+\.\d+)\]$", rest)
-    if path == "tests/proofs/test_proofs.py":
+    if path == _PROOFS:
         return f"{path}::{exercise[1] if exercise else rest}"
     return path
 
 
-def alone_last(items: list[pytest.Item]) -> None:
-    """Put groups in which every test wants to be alone at the end, in place.
+def in_order(items: list[pytest.Item]) -> None:
+    """Sort the groups, in place: the proofs after the others, and those that want to be alone last.
 
-    Between other tests each of them would first wait for the other worker's test, and then make it wait.
+    The proofs are many groups, so both workers are busy until their end. Between other tests each one that
+    wants to be alone would first wait for the other worker's test, and then make it wait.
     """
-    at_the_end: dict[str, bool] = {}
+    alone: dict[str, bool] = {}
     for item in items:
-        name, alone = group(item.nodeid), item.get_closest_marker("alone") is not None
-        at_the_end[name] = at_the_end.get(name, True) and alone
-    items.sort(key=lambda item: at_the_end[group(item.nodeid)])
+        name = group(item.nodeid)
+        alone[name] = alone.get(name, True) and item.get_closest_marker("alone") is not None
+    names = {item: group(item.nodeid) for item in items}
+    items.sort(key=lambda item: (alone[names[item]], names[item].startswith(_PROOFS)))
 
 
 class GroupScheduling(LoadScopeScheduling):

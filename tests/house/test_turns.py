@@ -108,7 +108,7 @@ def test_a_group_stays_with_one_worker(tmp_path: Path) -> None:
     assert set().union(*workers.values()) == {"[gw0]", "[gw1]"}
 
 
-def test_files_whose_tests_are_all_alone_come_last(tmp_path: Path) -> None:
+def test_proofs_come_late_and_files_whose_tests_are_all_alone_last(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_collection_modifyitems\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\nmarkers = alone\n")
     mark, one = "import pytest\n\npytestmark = pytest.mark.alone\n\n\n", "def test_{}() -> None: ...\n"
@@ -117,6 +117,10 @@ def test_files_whose_tests_are_all_alone_come_last(tmp_path: Path) -> None:
         f"import pytest\n\n\n{one.format('b1')}@pytest.mark.alone\n{one.format('b2')}"
     )
     (tmp_path / "test_c.py").write_text(one.format("c1"))
+    proofs = tmp_path / "tests" / "proofs" / "test_proofs.py"
+    proofs.parent.mkdir(parents=True)
+    proofs.write_text(one.format("p1"))
+    (tmp_path / "tests" / "test_z.py").write_text(one.format("z1"))
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q"],
         cwd=tmp_path,
@@ -126,7 +130,7 @@ def test_files_whose_tests_are_all_alone_come_last(tmp_path: Path) -> None:
         timeout=60,
     )
     found = [line.partition("::test_")[2] for line in run.stdout.splitlines() if "::" in line]
-    assert found == ["b1", "b2", "c1", "a1", "a2"], run.stdout + run.stderr
+    assert found == ["b1", "b2", "c1", "z1", "p1", "a1", "a2"], run.stdout + run.stderr
 
 
 def test_what_a_group_is() -> None:
