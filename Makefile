@@ -6,14 +6,15 @@
 #             EXTRAS=                  leave PyTorch out (Labs 1 and 2 but for one exercise)
 #             LAB_FLAGS="--port=9999"  handed to JupyterLab
 #             PYTEST_FLAGS="-k lab01"  handed to pytest
-#             WORKERS=0                tests one after the other (default: two at a time)
+#             WORKERS=0                tests one after the other (default: three at a time)
 
 PYTHON ?=
 PIP_FLAGS ?=
 EXTRAS ?= torch
 LAB_FLAGS ?=
 PYTEST_FLAGS ?=
-WORKERS ?= 2
+# Three on two cores: half of the time a test waits for a server.
+WORKERS ?= 3
 VENV ?= .venv
 
 comma := ,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Wait for this test's turn. Outside of the test's own time limit: waiting is nobody's fault."""
     with turn(shared_folder(item.config), alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tls_context() -> Iterator[None]:
+    """A bare `httpx.get` reads all certificates (35 ms of a core), and here nothing is asked by https."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture

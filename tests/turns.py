@@ -1,6 +1,6 @@
-"""Two test processes at once: which tests stay together, and which need the machine to themselves.
+"""Several test processes at once: which tests stay together, and which need the machine to themselves.
 
-`make test` runs pytest with two workers (pytest-xdist). A test with the marker `alone` measures time, loads
+`make test` runs pytest with three workers (pytest-xdist). A test with the marker `alone` measures time, loads
 the whole machine or drives a browser: it waits until no other test runs, and others wait for it.
 """
 
@@ -63,8 +63,8 @@ def group(nodeid: str) -> str:
 def in_order(items: list[pytest.Item]) -> None:
     """Sort the groups, in place: the proofs after the others, and those that want to be alone last.
 
-    The proofs are many groups, so both workers are busy until their end. Between other tests each one that
-    wants to be alone would first wait for the other worker's test, and then make it wait.
+    The proofs are many groups, so all workers are busy until their end. Between other tests each one that
+    wants to be alone would first wait for the other workers' tests, and then make them wait.
     """
     alone: dict[str, bool] = {}
     for item in items:

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from lab_utils import web
 from lab_utils.progress.context import LabContext, Refusal, refuse
 from lab_utils.progress.recorder import Recorder
 from lab_utils.progress.wire import Recorded
@@ -217,5 +218,5 @@ def post(
 ) -> httpx.Response:
     """POST a JSON body to a server, with its key if it has one, past any proxy that the environment names."""
     headers = keys.headers_for(address)
-    with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as client:
+    with httpx.Client(trust_env=False, timeout=timeout, headers=headers, verify=web.tls()) as client:
         return client.post(f"http://{address}{path}", json=body or {})

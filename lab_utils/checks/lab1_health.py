@@ -127,8 +127,6 @@ def check_health(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
     _judge_server(ctx, health, own, "the lab's own server", "mnist_mlp", (True, ready, True))
     absent = fresh_name(ctx, "absent")
     _judge_server(ctx, health, own, "a model that is not there", absent, (True, ready, False))
-    _judge_absent(ctx, health)
-
     id, good, typo, torn = (fresh_name(ctx, word) for word in ("server", "good", "typo", "torn"))
     repository = ctx.scratch()
     place(ctx, repository, good)
@@ -144,6 +142,7 @@ def check_health(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
     _judge_info(ctx, answers["server_info"], broken, id, good)
     _judge_server(ctx, health, broken, "a sound model beside a broken one", good, (True, False, True))
     _judge_server(ctx, health, broken, "the broken model", torn, (True, False, False))
+    _judge_absent(ctx, health)  # last: a right answer waits here until its time limit has passed
     return passed(
         "sound, half broken, silent and absent servers are told apart", server_id=id, ready_model=good
     )

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from lab_utils import web
 from lab_utils.checks.asking import need_return, shorten, with_hint
 from lab_utils.checks.repositories import fresh_name
 from lab_utils.progress.context import LabContext, Refusal, refuse
@@ -133,7 +134,7 @@ def _ask(client: httpx.Client, case: _Case) -> tuple[bool, str]:
 
 def _answers(server: Server, cases: list[_Case]) -> list[tuple[bool, str]]:
     address = server.endpoints.http_url
-    with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=30, verify=web.tls()) as client:
         return [_ask(client, case) for case in cases]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from lab_utils import server as triton
+from lab_utils import web
 from lab_utils.errors import LabError
 from lab_utils.incidents.causes import CAUSES, MENDS, mended
 from lab_utils.incidents.crowd import CACHED, Crowd
@@ -105,7 +106,8 @@ class Museum:
     def _post(self, path: str) -> None:
         at = self.server.endpoints
         headers = keys.headers_for(at.http)
-        answer = httpx.post(f"{at.http_url}{path}", headers=headers, trust_env=False, timeout=60)
+        url = f"{at.http_url}{path}"
+        answer = httpx.post(url, headers=headers, trust_env=False, timeout=60, verify=web.tls())
         if answer.status_code != 200:
             raise LabError(
                 f"The museum's server refuses {path}.",
@@ -115,7 +117,7 @@ class Museum:
 
     def _ready(self, model: str) -> bool:
         path = f"{self.server.endpoints.http_url}/v2/models/{model}/ready"
-        return httpx.get(path, trust_env=False, timeout=10).status_code == 200
+        return httpx.get(path, trust_env=False, timeout=10, verify=web.tls()).status_code == 200
 
     def _wait_gone(self, model: str) -> None:
         end = time.monotonic() + _GONE_SECONDS

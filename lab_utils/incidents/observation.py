@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import tritonclient.http as httpclient
 
+from lab_utils import web
 from lab_utils.incidents.crowd import Client, Crowd
 from lab_utils.incidents.layout import ENSEMBLE
 from lab_utils.monitoring.window import Window, watch
@@ -47,7 +48,7 @@ class Observation:
 def repository_index(server: Server) -> list[dict[str, Any]]:
     """What the server says about every model of its repository."""
     url, headers = f"{server.endpoints.http_url}/v2/repository/index", keys.headers_for(server.endpoints.http)
-    answer = httpx.post(url, headers=headers, trust_env=False, timeout=10)
+    answer = httpx.post(url, headers=headers, trust_env=False, timeout=10, verify=web.tls())
     return list(answer.json())
 
 

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from lab_utils import web
 from lab_utils.errors import LabError
 from lab_utils.server import keys
 
@@ -23,7 +24,7 @@ def http_get(address: str, path: str, timeout: float = 5.0) -> httpx.Response:
         httpx.HTTPError: Nothing answers there, or not in time.
     """
     headers = keys.headers_for(address)
-    with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as client:
+    with httpx.Client(trust_env=False, timeout=timeout, headers=headers, verify=web.tls()) as client:
         return client.get(f"http://{address}{path}")
 
 

@@ -115,7 +115,7 @@ def test_extras_python_and_pip_flags_reach_pip(tmp_path):
 
 def test_pytest_is_the_last_thing_that_make_test_runs(venv):
     last = dry_run(venv, "test", "PYTEST_FLAGS=-x").strip().splitlines()[-1]
-    assert last.endswith("-m pytest -n 2 --dist loadscope --no-loadscope-reorder -x")
+    assert last.endswith("-m pytest -n 3 --dist loadscope --no-loadscope-reorder -x")
     alone = dry_run(venv, "test", "WORKERS=0").strip().splitlines()[-1]
     assert "-m pytest -n 0 " in alone
 

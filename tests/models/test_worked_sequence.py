@@ -139,13 +139,13 @@ def test_an_idle_sequence_is_given_up(client: Any) -> None:
     override(
         client,
         "digits_vote",
-        sequence_batching=batching | {"max_sequence_idle_microseconds": "300000"},
+        sequence_batching=batching | {"max_sequence_idle_microseconds": "3000000"},
     )
     try:
         vote(client, 31, one, start=True)
-        time.sleep(0.1)
+        time.sleep(0.1)  # far less than the limit, also where this process has to wait for its turn
         assert vote(client, 31, one)[1] == 2
-        time.sleep(1.2)
+        time.sleep(4.5)
         with pytest.raises(InferenceServerException, match="must specify the START flag"):
             vote(client, 31, one)
     finally:
