@@ -16,9 +16,10 @@ from lab_utils import server as triton
 from lab_utils.keeper.identity import MARKER
 from lab_utils.monitoring import tools
 from lab_utils.progress.labs import LABS
-from tests.turns import GroupScheduling, in_order, shared_folder, turn
+from tests.turns import GroupScheduling, in_order, shared_folder, turn, wants_to_be_alone
 
 
+@pytest.hookimpl(trylast=True)  # pytest itself sorts by fixtures
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The proofs come late, and tests that want to be alone last."""
     in_order(items)
@@ -32,7 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Wait for this test's turn. Outside of the test's own time limit: waiting is nobody's fault."""
-    with turn(shared_folder(item.config), alone=item.get_closest_marker("alone") is not None):
+    with turn(shared_folder(item.config), alone=wants_to_be_alone(item)):
         return (yield)
 
 

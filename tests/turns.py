@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _PROOFS = "tests/proofs/test_proofs.py"
+_ENGINES = ("tests/docker", "tests/stack")
 
 
 def shared_folder(config: pytest.Config) -> Path:
@@ -43,6 +45,12 @@ def turn(folder: Path, alone: bool) -> Iterator[None]:
         yield  # closing the file gives the lock back
 
 
+def wants_to_be_alone(item: pytest.Item) -> bool:
+    """True for a test with the marker `alone`, but for one that is skipped anyway: that need not wait."""
+    skipped = any(True in mark.args for mark in item.iter_markers("skipif"))
+    return item.get_closest_marker("alone") is not None and not skipped
+
+
 def group(nodeid: str) -> str:
     """The group of a test: its members run one after the other in one worker, since they share a server.
 
@@ -51,7 +59,7 @@ def group(nodeid: str) -> str:
     that engine.
     """
     path, _, rest = nodeid.partition("::")
-    for folder in ("tests/docker", "tests/stack"):
+    for folder in _ENGINES:
         if path.startswith(f"{folder}/"):
             return folder
     exercise = re.search(r"\[(\d+\.\d+)\]$", rest)
@@ -61,17 +69,32 @@ def group(nodeid: str) -> str:
 
 
 def in_order(items: list[pytest.Item]) -> None:
-    """Sort the groups, in place: the proofs after the others, and those that want to be alone last.
+    """Sort the tests, in place: the long groups of the engines first, the proofs late, `alone` last.
 
     The proofs are many groups, so all workers are busy until their end. Between other tests each one that
-    wants to be alone would first wait for the other workers' tests, and then make them wait.
+    wants to be alone would first wait for the other workers' tests, and then make them wait. So it leaves its
+    file, but not its engine.
     """
-    alone: dict[str, bool] = {}
-    for item in items:
+
+    def key(item: pytest.Item) -> tuple[bool, bool, bool]:
         name = group(item.nodeid)
-        alone[name] = alone.get(name, True) and item.get_closest_marker("alone") is not None
-    names = {item: group(item.nodeid) for item in items}
-    items.sort(key=lambda item: (alone[names[item]], names[item].startswith(_PROOFS)))
+        engine = name in _ENGINES
+        return wants_to_be_alone(item) and not engine, name.startswith(_PROOFS), not engine
+
+    items.sort(key=key)
+
+
+def runs(nodeids: Iterable[str]) -> dict[str, str]:
+    """Each test with its group. A group that comes back later in the order is another one there."""
+    found: dict[str, str] = {}
+    times: Counter[str] = Counter()
+    last = ""
+    for nodeid in nodeids:
+        name = group(nodeid)
+        times[name] += name != last
+        last = name
+        found[nodeid] = name if times[name] == 1 else f"{name} {times[name]}"
+    return found
 
 
 class GroupScheduling(LoadScopeScheduling):
@@ -81,5 +104,9 @@ class GroupScheduling(LoadScopeScheduling):
     `item._nodeid`, and reports no longer carry that.)
     """
 
+    _runs: dict[str, str] | None = None
+
     def _split_scope(self, nodeid: str) -> str:
-        return group(nodeid)
+        if self._runs is None:
+            self._runs = runs(self.collection)
+        return self._runs[nodeid]
