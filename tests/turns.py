@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -69,32 +68,24 @@ def group(nodeid: str) -> str:
 
 
 def in_order(items: list[pytest.Item]) -> None:
-    """Sort the tests, in place: the long groups of the engines first, the proofs late, `alone` last.
+    """Sort the groups, in place: the engines first, the proofs late, those that want to be alone last.
 
     The proofs are many groups, so all workers are busy until their end. Between other tests each one that
-    wants to be alone would first wait for the other workers' tests, and then make them wait. So it leaves its
-    file, but not its engine.
+    wants to be alone would first wait for the other workers' tests, and then make them wait. A group with
+    other tests, too, stays together: they share what they have made.
     """
-
-    def key(item: pytest.Item) -> tuple[bool, bool, bool]:
+    place: dict[str, int] = {}
+    alone: dict[str, bool] = {}
+    for item in items:
         name = group(item.nodeid)
-        engine = name in _ENGINES
-        return wants_to_be_alone(item) and not engine, name.startswith(_PROOFS), not engine
+        place.setdefault(name, len(place))
+        alone[name] = alone.get(name, True) and wants_to_be_alone(item)
+
+    def key(item: pytest.Item) -> tuple[bool, bool, bool, int]:
+        name = group(item.nodeid)
+        return alone[name], name.startswith(_PROOFS), name not in _ENGINES, place[name]
 
     items.sort(key=key)
-
-
-def runs(nodeids: Iterable[str]) -> dict[str, str]:
-    """Each test with its group. A group that comes back later in the order is another one there."""
-    found: dict[str, str] = {}
-    times: Counter[str] = Counter()
-    last = ""
-    for nodeid in nodeids:
-        name = group(nodeid)
-        times[name] += name != last
-        last = name
-        found[nodeid] = name if times[name] == 1 else f"{name} {times[name]}"
-    return found
 
 
 class GroupScheduling(LoadScopeScheduling):
@@ -104,9 +95,5 @@ class GroupScheduling(LoadScopeScheduling):
     `item._nodeid`, and reports no longer carry that.)
     """
 
-    _runs: dict[str, str] | None = None
-
     def _split_scope(self, nodeid: str) -> str:
-        if self._runs is None:
-            self._runs = runs(self.collection)
-        return self._runs[nodeid]
+        return group(nodeid)

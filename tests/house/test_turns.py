@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab_utils.paths import project_root
-from tests.turns import group, runs, turn
+from tests.turns import group, turn
 
 FORK = multiprocessing.get_context("fork")
 
@@ -108,19 +108,20 @@ def test_a_group_stays_with_one_worker(tmp_path: Path) -> None:
     assert set().union(*workers.values()) == {"[gw0]", "[gw1]"}
 
 
-def test_engines_come_first_proofs_late_and_tests_that_want_to_be_alone_last(tmp_path: Path) -> None:
+def test_engines_come_first_proofs_late_and_files_whose_tests_are_all_alone_last(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_collection_modifyitems\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\nmarkers = alone\n")
     mark, one = "import pytest\n\npytestmark = pytest.mark.alone\n\n\n", "def test_{}() -> None: ...\n"
     (tmp_path / "test_a.py").write_text(mark + one.format("a1") + one.format("a2"))
     (tmp_path / "test_b.py").write_text(
         f"import pytest\n\n\n@pytest.mark.alone\n{one.format('b1')}{one.format('b2')}"
-        f"@pytest.mark.skipif(True, reason='')\n@pytest.mark.alone\n{one.format('b3')}"
     )
+    (tmp_path / "test_d.py").write_text(mark + f"@pytest.mark.skipif(True, reason='')\n{one.format('d1')}")
     (tmp_path / "test_c.py").write_text(one.format("c1"))
     proofs = tmp_path / "tests" / "proofs" / "test_proofs.py"
     proofs.parent.mkdir(parents=True)
-    proofs.write_text(one.format("p1"))
+    both = "@pytest.mark.parametrize('one', ['1.1', '1.2'])\ndef test_{}(one: str) -> None: ...\n"
+    proofs.write_text("import pytest\n\n\n" + both.format("p1") + both.format("p2"))
     (tmp_path / "tests" / "test_z.py").write_text(one.format("z1"))
     (tmp_path / "tests" / "stack").mkdir()
     (tmp_path / "tests" / "stack" / "test_s.py").write_text(mark + one.format("s1"))
@@ -133,13 +134,9 @@ def test_engines_come_first_proofs_late_and_tests_that_want_to_be_alone_last(tmp
         text=True,
         timeout=60,
     )
+    exercises = ["p1[1.1]", "p2[1.1]", "p1[1.2]", "p2[1.2]"]
     found = [line.partition("::test_")[2] for line in run.stdout.splitlines() if "::" in line]
-    assert found == ["s1", "t1", "b2", "b3", "c1", "z1", "p1", "a1", "a2", "b1"], run.stdout + run.stderr
-
-
-def test_a_group_that_comes_back_later_is_another_one() -> None:
-    found = runs(["a.py::one", "a.py::two", "b.py::one", "a.py::three", "a.py::four"])
-    assert list(found.values()) == ["a.py", "a.py", "b.py", "a.py 2", "a.py 2"]
+    assert found == ["s1", "t1", "b1", "b2", "c1", "d1", "z1", *exercises, "a1", "a2"], run.stdout
 
 
 def test_what_a_group_is() -> None:
