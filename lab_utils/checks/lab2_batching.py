@@ -17,7 +17,6 @@ from lab_utils.progress.context import LabContext, Refusal, refuse
 from lab_utils.progress.registry import Verdict, checkpoint, passed
 
 _BURST = 32
-_BURSTS = 4
 
 # Triton's words → the next step. The first that fits is taken.
 _STEPS = {
@@ -75,6 +74,13 @@ def _judge_config(config: Mapping[str, Any], max_batch: int, delay: int) -> None
             found=f"max_batch_size is {config['max_batch_size']}",
             next_step="Use the argument `max_batch`.",
         )
+    preferred = [int(size) for size in batching.get("preferred_batch_size", [])]
+    if preferred and 2 * max(preferred) < max_batch:
+        refuse(
+            expected=f"batches up to {max_batch} are waited for",
+            found=f"preferred_batch_size is {preferred}: as soon as {max(preferred)} are there, nobody waits",
+            next_step="Only `max_batch_size` and `dynamic_batching` with its delay: take out the rest.",
+        )
     found = int(batching.get("max_queue_delay_microseconds", 0))
     if found != delay:
         refuse(
@@ -84,8 +90,8 @@ def _judge_config(config: Mapping[str, Any], max_batch: int, delay: int) -> None
         )
 
 
-def _burst(ctx: LabContext, model: str) -> int:
-    """Send many requests at once. Returns how many executions there were."""
+def _judge_burst(ctx: LabContext, model: str, max_batch: int) -> int:
+    """Many requests at once share executions. Returns how many executions there were."""
     images, _ = ctx.digits(_BURST)
     with ctx.counting(model) as delta, Crowd(ctx.need_server().endpoints.grpc) as crowd:
         rows = [images[i : i + 1] for i in range(_BURST)]
@@ -97,25 +103,14 @@ def _burst(ctx: LabContext, model: str) -> int:
             found=f"{len(errors)} are refused: {shorten(errors[0])}",
             next_step="Input `input` FP32 [ 1, 28, 28 ], output `output` FP32 [ 10 ].",
         )
+    # A busy machine may send late: half full is still far from one by one.
+    if delta.execution_count > 2 * _BURST // max_batch:
+        refuse(
+            expected=f"{_BURST} requests at once need about {_BURST // max_batch} executions",
+            found=f"{delta.execution_count} executions",
+            next_step="Only `max_batch_size` and `dynamic_batching` with its delay: take out the rest.",
+        )
     return delta.execution_count
-
-
-def _judge_burst(ctx: LabContext, model: str, max_batch: int) -> int:
-    """Many requests at once share executions. Returns how many executions there were.
-
-    A busy machine may send late: half full is still far from one by one, and the best of some bursts counts.
-    A config that does not batch has as many executions in each.
-    """
-    executions = _BURST
-    for _ in range(_BURSTS):
-        executions = min(executions, _burst(ctx, model))
-        if executions <= 2 * _BURST // max_batch:
-            return executions
-    refuse(
-        expected=f"{_BURST} requests at once need about {_BURST // max_batch} executions",
-        found=f"{executions} executions",
-        next_step="Only `max_batch_size` and `dynamic_batching` with its delay: take out the rest.",
-    )
 
 
 def _ask(address: str, model: str, batch: NDArray[np.float32], times: int) -> None:

@@ -63,6 +63,15 @@ class Story:
     overrun: Overrun | None = None
 
 
+def _ready(reading: int, writing: int | None, seconds: float) -> set[int]:
+    """Which of the two can be read or written, or has ended. `select` refuses numbers from 1024 on."""
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    if writing is not None:
+        poll.register(writing, select.POLLOUT)
+    return {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
+
+
 @contextmanager
 def _served_first() -> Iterator[None]:
     """Let this thread run before all others for a while, where that is allowed (to root).
@@ -108,11 +117,11 @@ class Listener:
         begun = time.monotonic()
         to_write = memoryview(orders)
         while True:
-            writable = [process.stdin] if process.stdin and not process.stdin.closed else []
-            readable, ready, _ = select.select([self._descriptor], writable, [], _LOOK_SECONDS)
-            if ready:
+            stdin = process.stdin.fileno() if process.stdin and not process.stdin.closed else None
+            ready = _ready(self._descriptor, stdin, _LOOK_SECONDS)
+            if stdin in ready:
                 to_write = self._hand_over(process, to_write)
-            if readable and not self._read():
+            if self._descriptor in ready and not self._read():
                 return self.story
             overrun = self._late(time.monotonic() - begun) or self._watchdog.look()
             if overrun is not None:
@@ -148,7 +157,7 @@ class Listener:
 
     def _read_rest(self) -> None:
         """What lies in the pipe already: verdicts that were given in time."""
-        while select.select([self._descriptor], [], [], 0)[0] and self._read():
+        while _ready(self._descriptor, None, 0) and self._read():
             pass
 
     def _read(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,7 +60,7 @@ def watched(llama: Server, tmp_path_factory: pytest.TempPathFactory) -> Watched:
                 "llama",
                 ["What is Triton?"],
                 concurrency=IN_FLIGHT,
-                seconds=SECONDS + 1.5,
+                seconds=SECONDS + 2.5,
                 **settings,  # type: ignore[arg-type]
             )
         )
@@ -80,6 +81,7 @@ def watched(llama: Server, tmp_path_factory: pytest.TempPathFactory) -> Watched:
         thread.start()
         running.callback(thread.join)
         wait_for(llama, "llama_generated_tokens_total", model="llama")
+        time.sleep(1)  # Prometheus looks twice per second: its window must not reach back to the empty slots
         window = watch(llama, SECONDS, every=0.25)
         if prometheus:
             queries = {name: QUANTITIES[name].query("llama", f"{SECONDS:.0f}s") for name in NAMES}
