@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def test_a_spy_finds_nothing_and_changes_nothing(
     assert found["interfaces"] == ["lo"]
     assert found["loopback"] == 1
     assert found["mount"] is False
-    assert {"home", "work", "srv", "mnt", "var", "opt"}.isdisjoint(found["root"])
+    python = {Path(folder).parts[1] for folder in (sys.prefix, sys.base_prefix)}  # it runs from where it lies
+    assert ({"home", "work", "srv", "mnt", "var", "opt"} - python).isdisjoint(found["root"])
 
 
 def test_who_lies_about_the_verdict_earns_nothing(grade: Grade) -> None:
