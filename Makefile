@@ -13,7 +13,7 @@ PIP_FLAGS ?=
 EXTRAS ?= torch
 LAB_FLAGS ?=
 PYTEST_FLAGS ?=
-# Three on two cores: half of the time a test waits for a server.
+# Three on two cores: with two, the cores wait for servers half of the time.
 WORKERS ?= 3
 VENV ?= .venv
 

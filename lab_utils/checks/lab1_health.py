@@ -127,6 +127,7 @@ def check_health(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
     _judge_server(ctx, health, own, "the lab's own server", "mnist_mlp", (True, ready, True))
     absent = fresh_name(ctx, "absent")
     _judge_server(ctx, health, own, "a model that is not there", absent, (True, ready, False))
+
     id, good, typo, torn = (fresh_name(ctx, word) for word in ("server", "good", "typo", "torn"))
     repository = ctx.scratch()
     place(ctx, repository, good)

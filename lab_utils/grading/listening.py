@@ -64,7 +64,7 @@ class Story:
 
 
 def _ready(reading: int, writing: int | None, seconds: float) -> set[int]:
-    """Which of the two can be read or written, or has ended. `select` refuses numbers from 1024 on."""
+    """Which of the two can be read or written, or has ended; `select.select` ends at descriptor 1023."""
     poll = select.poll()
     poll.register(reading, select.POLLIN)
     if writing is not None:

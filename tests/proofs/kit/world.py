@@ -46,7 +46,7 @@ class World:
         self.base: dict[str, Any] = {"__name__": "__main__", "lab": self.lab}
         under.code.run_base(self.base)
         torch = sys.modules.get("torch")
-        if torch is not None:  # two workers share the cores: threads that wait for each other cost most
+        if torch is not None:  # workers share the cores: threads that wait for each other cost most
             torch.set_num_threads(1)
 
     @contextlib.contextmanager
