@@ -14,9 +14,10 @@ from lab_utils.progress.repository import copy_models
 from lab_utils.server.base import Server
 from tests.backends.toy_models import affine, config
 
+STEPS = ("digits_preprocess", "mnist_mlp")
 WORKED = ("digits_bls", "digits_pipeline", "digits_preprocess", "digits_vote", "mnist_mlp")
-# A short wait: the requests of 16 clients come together in batches.
-BATCHING = "dynamic_batching { max_queue_delay_microseconds: 500 }"
+# Long enough that the requests of 16 clients come together in batches on a busy machine, too.
+BATCHING = "dynamic_batching { max_queue_delay_microseconds: 20000 }"
 ANY_LENGTH = {"inputs": [("x", "FP32", (-1,))], "outputs": [("y", "FP32", (-1,))]}
 # What this test is about, made on purpose: each request gets its neighbour's rows.
 MIXED_UP = """
@@ -51,8 +52,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """onnx_fixed, onnx_any, onnx_cached, torch_any, mixed_up: y = 2 x + 1; and the worked examples."""
     repository = tmp_path_factory.mktemp("isolation") / "models"
     copy_models(WORKED, repository)
-    mnist = repository / "mnist_mlp" / "config.pbtxt"
-    mnist.write_text(mnist.read_text() + BATCHING)  # the steps of the pipelines batch strangers together
+    for step in STEPS:  # the steps of the pipelines batch strangers together
+        path = repository / step / "config.pbtxt"
+        path.write_text(path.read_text().replace("dynamic_batching { }", "") + BATCHING)
     affine(repository / "onnx_fixed" / "1" / "model.onnx", 2, 1, ["batch", 4])
     text = config(inputs=[("x", "FP32", (4,))], outputs=[("y", "FP32", (4,))], extra=BATCHING, count=2)
     (repository / "onnx_fixed" / "config.pbtxt").write_text(text)

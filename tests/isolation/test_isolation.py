@@ -86,7 +86,7 @@ def test_every_picture_gets_its_own_scores(server: Server, model: str) -> None:
     for step, old in zip(("digits_preprocess", "mnist_mlp"), before, strict=True):
         new = statistics(server, step)
         assert new["requests"] - old["requests"] == len(questions)
-        assert new["executions"] - old["executions"] < 0.9 * len(questions), f"{step} shared no batch"
+        assert new["executions"] - old["executions"] < 0.5 * len(questions), f"{step} shared hardly any batch"
 
 
 def test_the_response_cache_never_takes_one_payload_for_another(server: Server) -> None:
