@@ -25,6 +25,14 @@ from lab_utils.progress.registry import Verdict, failed
 from lab_utils.server.base import Server, ServerError
 from lab_utils.server.manage import choose_runtime
 
+_FOREIGN_CLIENT = re.compile("annot switch to a different thread|operation on destroyed loop")
+"""gevent's words where a client of `tritonclient.http` is used in two threads. In a cell all goes well."""
+_FOREIGN_CLIENT_STEP = (
+    "The function uses an HTTP client that was made outside of it. A check calls your function in a thread "
+    "of its own, and such a client works in one thread only. Make the client inside the function: "
+    "`with httpclient.InferenceServerClient(url) as client:`."
+)
+
 
 class Refusal(Exception):
     """A check has its answer, and it is FAIL. Carries the verdict; the runner returns it."""
@@ -128,8 +136,9 @@ class LabContext:
             refuse(
                 expected=f"`{name}` returns an answer",
                 found=f"`{name}` raised {type(error).__name__}: {message}{where}",
-                next_step=f"Call `{name}` in a cell of your own to see the whole traceback, "
-                "then fix that line.",
+                next_step=_FOREIGN_CLIENT_STEP
+                if _FOREIGN_CLIENT.search(message)
+                else f"Call `{name}` in a cell of your own to see the whole traceback, then fix that line.",
                 error=type(error).__name__,
             )
 

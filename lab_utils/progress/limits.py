@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import inspect
 import linecache
+import sys
 import sysconfig
 import threading
 from collections.abc import Callable
@@ -65,6 +66,8 @@ def run_limited(function: Callable[..., Any], *args: Any, timeout: float = 30.0,
             pass
         except BaseException as error:
             outcome["error"] = error
+        finally:
+            _close_gevent()
 
     thread = threading.Thread(target=work, name="triton-lab-check", daemon=True)
     thread.start()
@@ -79,6 +82,18 @@ def run_limited(function: Callable[..., Any], *args: Any, timeout: float = 30.0,
     if "error" in outcome:
         raise outcome["error"]
     return outcome.get("value")
+
+
+def _close_gevent() -> None:
+    """Close the event loop (two descriptors) that tritonclient's HTTP client leaves in the thread.
+
+    gevent makes a hub for every thread, and whoever ends the thread must destroy it:
+    https://www.gevent.org/api/gevent.hub.html#gevent.hub.Hub.destroy
+    """
+    if hubs := sys.modules.get("gevent._hub_local"):  # `gevent.get_hub()` would make one
+        hub = hubs.get_hub_if_exists()
+        if hub is not None:
+            hub.destroy()
 
 
 def abandon(thread: threading.Thread) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import tritonclient.http as httpclient
 
 from lab_utils.progress.context import LabContext, Refusal
 from lab_utils.progress.limits import TimeLimit, abandon, run_limited
@@ -150,3 +152,56 @@ def test_a_thread_that_has_ended_is_not_taken_for_a_later_one() -> None:
         if same:
             return
     pytest.fail("no thread number was used twice")
+
+
+def event_loops() -> int:
+    """Descriptors of this process that belong to an event loop of any thread."""
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            found += str(link.readlink()) == "anon_inode:[eventpoll]"
+        except FileNotFoundError:  # it was closed meanwhile
+            continue
+    return found
+
+
+@pytest.mark.live
+def test_a_function_with_an_http_client_leaves_no_event_loop(ctx: LabContext) -> None:
+    """A notebook's process has 1,024 descriptors on many machines, and a long night has many checks."""
+    address = ctx.need_server().endpoints.http
+
+    def student() -> bool:
+        with httpclient.InferenceServerClient(address) as client:
+            return bool(client.is_server_live())
+
+    def student_who_fails() -> None:
+        httpclient.InferenceServerClient(address).get_model_metadata("absent")
+
+    before = event_loops()
+    for _ in range(3):
+        assert ctx.call(student)
+        assert "Request for unknown model" in found(ctx, student_who_fails)
+    assert event_loops() == before
+
+
+@pytest.mark.live
+def test_a_client_from_outside_of_the_function_is_named(ctx: LabContext) -> None:
+    """In a cell the function works, so "call it in a cell" would be no help."""
+    # Answers are held back, so that each request really waits.
+    with (
+        ctx.recorder(ctx.need_server().endpoints.http, delay=0.3) as slow,
+        httpclient.InferenceServerClient(slow.address) as client,
+    ):
+
+        def student() -> bool:
+            return bool(client.is_server_live())
+
+        assert student()
+        for words in ("annot switch to a different thread", "", "operation on destroyed loop"):
+            if not words:  # the connection of the other thread is given up, and a new one works
+                assert ctx.call(student)
+                continue
+            with pytest.raises(Refusal) as caught:
+                ctx.call(student)
+            assert words in caught.value.verdict.found
+            assert "Make the client inside the function" in caught.value.verdict.next_step

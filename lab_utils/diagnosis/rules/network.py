@@ -79,10 +79,11 @@ RULES = (
     ),
     rule(
         "network.client-threads",
-        r"[Cc]annot switch to a different thread|greenlet\.error",
-        "One tritonclient.http client is used by several threads; its greenlets belong to the thread "
-        "that made it.",
-        "Make one client per thread, or use tritonclient.grpc or tritonclient.http.aio.",
+        r"[Cc]annot switch to a different thread|greenlet\.error|operation on destroyed loop",
+        "One tritonclient.http client is used by several threads; its connections belong to the thread "
+        "that made them.",
+        "Make one client per thread (a check calls your function in a thread of its own: make the client "
+        "inside it), or use tritonclient.grpc or tritonclient.http.aio.",
         "greenlet.error: Cannot switch to a different thread",
     ),
     rule(
