@@ -337,7 +337,7 @@ lab.check("3.3")
 # *7 minutes · difficulty 2 of 3 · 4 points*
 #
 # `training` was READY and wrong. Only a comparison finds that. Write it once, run it before every
-# deployment. The check serves a model that is right, and then wrong in ten ways; most of them read every
+# deployment. The check serves a model that is right, and then wrong in eleven ways; most of them read every
 # digit well.
 #
 # You must:

@@ -34,7 +34,10 @@ instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 
 _NOTHING = 2e-5
 """What rounding may add: served and local numbers come from other threads and shapes."""
-_ONE_ROW, _ALL_ROWS = 5, "Compare all rows of an answer."
+_ONE_ROW, _ALL_ROWS = 6, "Compare all rows of an answer."
+_AS_THEY_ARE = "Compare the scores as they are, not rounded."
+_ROUNDED = 0.002
+"""Who says that the right model errs by less, but not by what it does, has rounded scores near a border."""
 _CASES: tuple[tuple[str, str], ...] = (
     ("is right", "Give both the same images, and compare their scores."),
     (
@@ -45,6 +48,7 @@ _CASES: tuple[tuple[str, str], ...] = (
         "gives scores that are all too low by 0.5",
         "A difference has two signs: take `np.abs` of it before `max()`.",
     ),
+    ("gives scores that are all too high by 0.00035", _AS_THEY_ARE),
     ("is wrong for the largest batch alone", "Ask for every size of the list, the last one too."),
     ("is wrong for batches of 2 alone", "Keep the largest error of all sizes, not the last one."),
     (
@@ -53,7 +57,7 @@ _CASES: tuple[tuple[str, str], ...] = (
     ),
     ("has two classes in each other's place", "Compare each score with that of its own class."),
     ("was exported in training mode", "Compare the scores as they are."),
-    ("computes in half precision", "Compare the scores as they are, not rounded."),
+    ("computes in half precision", _AS_THEY_ARE),
     ("gives NaN for one image", "NaN is larger than nothing, so `max` drops it: turn it into `math.inf`."),
     ("refuses batches of 3", "A refusal is an error without limit: return `math.inf`."),
 )
@@ -146,12 +150,19 @@ def _same(found: float, truth: float) -> bool:
     return found == truth or math.isclose(found, truth, rel_tol=5e-3, abs_tol=_NOTHING)
 
 
+def _advice(fault: int, found: float) -> str:
+    """A better one than the case's own, where the number itself tells what is wrong."""
+    if fault == _ONE_ROW and found < _NOTHING:
+        return _ALL_ROWS
+    return _AS_THEY_ARE if fault == 0 and found < _ROUNDED else ""
+
+
 @checkpoint(
     "3.4", title="Prove it before you deploy", points=4, minutes=7, difficulty=2,
     answers=("worst_error",), needs_server=False,
 )  # fmt: skip
 def check_equivalence(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
-    """A live model, right at first, then wrong in ten ways; the student's test must see each of them."""
+    """A live model, right at first, then wrong in eleven ways; the student's test must see each of them."""
     skip = missing_torch()
     if skip is not None:
         return skip
@@ -175,7 +186,7 @@ def check_equivalence(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
             refuse(
                 expected=f"the served model {what}; the largest error is {truth:.4g}",
                 found=f"`worst_error` says {found:.4g}",
-                next_step=_ALL_ROWS if fault == _ONE_ROW and found < _NOTHING else advice,
+                next_step=_advice(fault, found) or advice,
             )
         measured[what] = f"{truth:.2g}"
     return passed(
