@@ -187,8 +187,8 @@ _SHAPES: tuple[tuple[_Shape, ...], ...] = (
 )
 
 
-def _case(ctx: LabContext, shapes: Sequence[_Shape], last: bool) -> tuple[Window, Window, list[str]]:
-    """Two windows in which the steps behave as described. Their names are drawn; the first may come last."""
+def _case(ctx: LabContext, shapes: Sequence[_Shape], backwards: bool) -> tuple[Window, Window, list[str]]:
+    """Two windows in which the steps behave as described. Their names are drawn."""
     rng, names = ctx.rng, [fresh_name(ctx, "step") for _ in shapes]
     unit = float(rng.choice([1, 2, 4]))
     windows = []
@@ -207,7 +207,7 @@ def _case(ctx: LabContext, shapes: Sequence[_Shape], last: bool) -> tuple[Window
         # A model of somebody else, asked by many only while the load is heavy.
         before["bystander"], gained["bystander"] = _idle(), _idle(16 * requests if heavy else 1)
         windows.append(window(before, gained, seconds))
-    return windows[0], windows[1], names[::-1] if last else names
+    return windows[0], windows[1], names[::-1] if backwards else names
 
 
 def _idle(requests: int = 0) -> Served:
@@ -265,7 +265,7 @@ def check_bottleneck(ctx: LabContext, answers: Mapping[str, Any]) -> Verdict:
     """Windows made up, in which each wrong rule goes astray; then the three kiosks on a live server."""
     function = answers["diagnose"]
     # In both orders: whoever takes the first of equals agrees with no other rule in both of them.
-    ordered = [_case(ctx, shapes, last) for shapes in _SHAPES for last in (False, True)]
+    ordered = [_case(ctx, shapes, backwards) for shapes in _SHAPES for backwards in (False, True)]
     cases = [ordered[i] for i in ctx.rng.permutation(len(ordered))]
     for case in cases:
         try:

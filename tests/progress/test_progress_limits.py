@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import tritonclient.http as httpclient
 
+from lab_utils.diagnosis import best_match
 from lab_utils.progress.context import LabContext, Refusal
 from lab_utils.progress.limits import TimeLimit, abandon, run_limited
 
@@ -204,4 +205,7 @@ def test_a_client_from_outside_of_the_function_is_named(ctx: LabContext) -> None
             with pytest.raises(Refusal) as caught:
                 ctx.call(student)
             assert words in caught.value.verdict.found
+            explained = best_match(caught.value.verdict.found)
+            assert explained is not None
+            assert explained.rule.id == "network.client-threads"
             assert "Make the client inside the function" in caught.value.verdict.next_step
